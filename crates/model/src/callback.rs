@@ -1,0 +1,182 @@
+//! What LogRocket says about an attempt, by callback or by poll: the body is the same.
+//!
+//! Two dialects are known: `READY` with `recordingID` and an integer `sessionID` (LogRocket's documentation), and
+//! `COMPLETE` with a string `sessionId` (the published AsyncAPI description). Unknown fields are passed over.
+
+use crate::result::{HighlightsResult, Session, SessionId};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// LogRocket's ids have 64 characters; index keys have room for many more.
+pub const MAX_LOGROCKET_ID_CHARS: usize = 256;
+
+/// One answer of LogRocket about one attempt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// LogRocket's own id of the attempt.
+    pub log_rocket_request_id: String,
+    pub outcome: Outcome,
+}
+
+/// How far LogRocket is with an attempt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Pending,
+    Failed,
+    Ready(HighlightsResult),
+}
+
+/// The body says nothing that can be acted on; the text says why, without quoting it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(String);
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(rename = "requestID", alias = "requestId")]
+    request_id: String,
+    status: String,
+    #[serde(default)]
+    result: Value,
+}
+
+#[derive(Deserialize)]
+struct ResultBody {
+    highlights: String,
+    #[serde(default)]
+    sessions: Option<Vec<SessionBody>>,
+}
+
+#[derive(Deserialize)]
+struct SessionBody {
+    #[serde(rename = "recordingID", alias = "recordingId")]
+    recording_id: String,
+    #[serde(rename = "sessionID", alias = "sessionId", default)]
+    session_id: Option<SessionId>,
+    #[serde(default)]
+    highlights: Option<String>,
+}
+
+impl Report {
+    pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
+        let body: Body = serde_json::from_slice(without_bom(body)).map_err(unreadable)?;
+        if !is_log_rocket_id(&body.request_id) {
+            return Err(Unreadable("requestID is empty, too long or not plain text".into()));
+        }
+        let outcome = match body.status.as_str() {
+            "READY" | "COMPLETE" => Outcome::Ready(parse_result(body.result)?),
+            "FAILED" => Outcome::Failed,
+            "PENDING" => Outcome::Pending,
+            _ => return Err(Unreadable("status is none of READY, COMPLETE, FAILED, PENDING".into())),
+        };
+        Ok(Self { log_rocket_request_id: body.request_id, outcome })
+    }
+}
+
+/// Whether this can be an id of LogRocket's: visible ASCII, of a length that an index key holds.
+pub fn is_log_rocket_id(text: &str) -> bool {
+    (1..=MAX_LOGROCKET_ID_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+pub(crate) fn without_bom(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)
+}
+
+fn parse_result(result: Value) -> Result<HighlightsResult, Unreadable> {
+    if result.is_null() {
+        return Err(Unreadable("the status says that there is a result, but there is none".into()));
+    }
+    let result: ResultBody = serde_json::from_value(result).map_err(unreadable)?;
+    let sessions = result.sessions.unwrap_or_default().into_iter().map(Session::from).collect();
+    Ok(HighlightsResult { highlights: result.highlights, sessions })
+}
+
+impl From<SessionBody> for Session {
+    fn from(body: SessionBody) -> Self {
+        let session_id = match body.session_id {
+            None => SessionId::Number(0),
+            Some(SessionId::Text(text)) => match text.parse() {
+                Ok(number) => SessionId::Number(number),
+                Err(_) => SessionId::Text(text),
+            },
+            Some(number) => number,
+        };
+        Self { recording_id: body.recording_id, session_id, highlights: body.highlights.unwrap_or_default() }
+    }
+}
+
+/// Only where the trouble is: serde's own words may quote the text, which must not reach a log.
+fn unreadable(error: serde_json::Error) -> Unreadable {
+    use serde_json::error::Category;
+    Unreadable(match error.classify() {
+        Category::Data => "the JSON lacks requestID, status or a readable result".into(),
+        _ => format!("not JSON, at line {} column {}", error.line(), error.column()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready(body: &str) -> HighlightsResult {
+        match Report::parse(body.as_bytes()).unwrap().outcome {
+            Outcome::Ready(result) => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn reads_the_documented_dialect_and_unknown_fields() {
+        let result = ready(
+            r#"{"requestID":"0cc1","appID":"org/app","status":"READY","new":1,"result":{"highlights":"h","x":{},
+                "sessions":[{"recordingID":"5-3cde","sessionID":2,"highlights":"s","y":null}]}}"#,
+        );
+        assert_eq!(result.highlights, "h");
+        assert_eq!(result.sessions[0].session_id, SessionId::Number(2));
+    }
+
+    #[test]
+    fn reads_the_asyncapi_dialect_as_the_same() {
+        let result = ready(
+            r#"{"requestID":"0cc1","status":"COMPLETE","result":{"highlights":"h",
+                "sessions":[{"recordingID":"5-3cde","sessionId":"2","highlights":"s"},{"recordingID":"5-4","sessionId":"a"}]}}"#,
+        );
+        assert_eq!(result.sessions[0].session_id, SessionId::Number(2));
+        assert_eq!(result.sessions[1].session_id, SessionId::Text("a".into()));
+    }
+
+    #[test]
+    fn a_user_without_sessions_has_a_result_too() {
+        let body = r#"{"requestID":"0","status":"READY","result":{"highlights":"","sessions":null}}"#;
+        assert!(ready(body).sessions.is_empty());
+    }
+
+    #[test]
+    fn failed_and_pending_need_no_result() {
+        for (status, outcome) in [("FAILED", Outcome::Failed), ("PENDING", Outcome::Pending)] {
+            let body = format!("\u{feff}{{\"requestID\":\"0\",\"status\":\"{status}\",\"result\":null}}");
+            assert_eq!(Report::parse(body.as_bytes()).unwrap().outcome, outcome);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_acted_on_is_unreadable_and_not_quoted() {
+        for body in [
+            "",
+            "[]",
+            "secret",
+            r#"{"status":"READY"}"#,
+            r#"{"requestID":"0","status":"secret"}"#,
+            r#"{"requestID":"","status":"FAILED"}"#,
+            r#"{"requestID":"0","status":"READY"}"#,
+            r#"{"requestID":"0","status":"READY","result":null}"#,
+            r#"{"requestID":"0","status":"READY","result":"secret"}"#,
+            r#"{"requestID":"0","status":"READY","result":{"highlights":{"secret":1}}}"#,
+            r#"{"requestID":"0","status":"READY","result":{"highlights":"h","sessions":[{"sessionID":1}]}}"#,
+            r#"{"requestID":"0","status":"READY","result":{"highlights":"\ud800"}}"#,
+        ] {
+            let error = Report::parse(body.as_bytes()).unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What is told to a caller whose request cannot be done: RFC 9457 `application/problem+json`.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// One bad field of a body or query.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct FieldError {
+    /// A JSON Pointer in URI fragment form (RFC 6901 §6), `#/timeRange/startMs`; a query parameter is `#/limit`.
+    pub pointer: String,
+    /// What to mend.
+    pub detail: String,
+}
+
+/// Why a request was not done, and what to mend.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    pub kind: Kind,
+    pub detail: String,
+    /// Every bad field at once; empty where no field is to blame.
+    pub errors: Vec<FieldError>,
+    /// When it is worth trying again.
+    pub retry_after: Option<Duration>,
+}
+
+/// Each kind has one HTTP status, one title and one `type`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The bytes are not what they are declared to be: not JSON, not UTF-8, a bad header.
+    Malformed,
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    /// The callback names another attempt's id.
+    Conflict,
+    /// The record that a callback belongs to is no longer there.
+    Gone,
+    TooLarge,
+    UnsupportedMediaType,
+    /// Readable, but breaks a rule.
+    Invalid,
+    /// The idempotency key was used with another body.
+    KeyReused,
+    OverBudget,
+    /// LogRocket said a clear no.
+    LogRocketRefused,
+    /// The table or a secret cannot be reached.
+    Unavailable,
+}
+
+impl Kind {
+    pub fn status(self) -> u16 {
+        self.facts().0
+    }
+
+    fn facts(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::Malformed => (400, "malformed", "Malformed request"),
+            Self::Unauthorized => (401, "unauthorized", "Unauthorized"),
+            Self::NotFound => (404, "not-found", "Not found"),
+            Self::MethodNotAllowed => (405, "method-not-allowed", "Method not allowed"),
+            Self::Conflict => (409, "conflict", "Conflict"),
+            Self::Gone => (410, "gone", "Gone"),
+            Self::TooLarge => (413, "too-large", "Too large"),
+            Self::UnsupportedMediaType => (415, "unsupported-media-type", "Unsupported media type"),
+            Self::Invalid => (422, "invalid", "Invalid request"),
+            Self::KeyReused => (422, "key-reused", "Idempotency key used with another body"),
+            Self::OverBudget => (429, "over-budget", "Over the month's budget"),
+            Self::LogRocketRefused => (502, "logrocket-refused", "LogRocket refused the request"),
+            Self::Unavailable => (503, "unavailable", "Unavailable"),
+        }
+    }
+}
+
+impl Problem {
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new(), retry_after: None }
+    }
+
+    /// A request that breaks rules, each at its field.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => format!("{}: {}", only.pointer, only.detail),
+            many => format!("{} fields are to be mended.", many.len()),
+        };
+        Self { errors, ..Self::new(Kind::Invalid, detail) }
+    }
+
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
+    /// Whole seconds for the `Retry-After` header, at least one.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after.map(|wait| wait.as_secs().max(1))
+    }
+
+    /// The `application/problem+json` document.
+    pub fn to_json(&self) -> Value {
+        let (status, slug, title) = self.kind.facts();
+        let mut document = json!({
+            "type": format!("urn:galileo-highlights:problem:{slug}"),
+            "title": title,
+            "status": status,
+            "detail": self.detail,
+        });
+        if !self.errors.is_empty() {
+            document["errors"] = json!(self.errors);
+        }
+        document
+    }
+}

@@ -1,0 +1,281 @@
+//! The configuration, read from environment variables that come in as a function.
+
+use crate::destination::{self, DestinationRules, KnownDestinations};
+use crate::request::RequestRules;
+use crate::rules::Rules;
+use std::str::FromStr;
+use std::time::Duration;
+use url::Url;
+
+/// A variable that is missing or cannot be used; one line that names it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{variable} {problem}")]
+pub struct BadSetting {
+    pub variable: &'static str,
+    pub problem: String,
+}
+
+/// What both functions are told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub table_name: String,
+    pub app: App,
+    pub secrets: SecretSource,
+    pub rules: Rules,
+}
+
+/// What only request λ is told.
+#[derive(Clone, Debug)]
+pub struct RequestSettings {
+    pub shared: Settings,
+    /// Without a slash at its end.
+    pub log_rocket_api_url: String,
+    /// The whole route, `/webhook` included.
+    pub webhook_url: String,
+    pub api_auth: ApiAuth,
+    pub request_rules: RequestRules,
+    pub monthly_request_limit: Option<u64>,
+}
+
+/// LogRocket's name of an application, `org/app`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct App(String);
+
+impl App {
+    pub fn parse(text: &str) -> Option<Self> {
+        let slug = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+                && part.bytes().any(|byte| byte != b'.')
+        };
+        let (org, app) = text.split_once('/')?;
+        (slug(org) && slug(app)).then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn org_and_app(&self) -> (&str, &str) {
+        self.0.split_once('/').unwrap_or((&self.0, ""))
+    }
+}
+
+/// Where the secrets come from.
+#[derive(Clone)]
+pub enum SecretSource {
+    /// Ids or ARNs of Secrets Manager, merged in this order.
+    Ids(Vec<String>),
+    /// The JSON itself, for local runs.
+    Json(String),
+}
+
+impl std::fmt::Debug for SecretSource {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ids(ids) => out.debug_tuple("Ids").field(ids).finish(),
+            Self::Json(_) => out.write_str("Json(…)"),
+        }
+    }
+}
+
+/// Who tells whether a caller may ask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ApiAuth {
+    /// This function, by `Authorization: Bearer`.
+    Token,
+    /// The gateway, by IAM.
+    Iam,
+}
+
+impl Settings {
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, BadSetting> {
+        Environment(&variable).settings()
+    }
+}
+
+impl RequestSettings {
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, BadSetting> {
+        let environment = Environment(&variable);
+        Ok(Self {
+            shared: environment.settings()?,
+            log_rocket_api_url: environment
+                .url("LOGROCKET_API_URL")?
+                .unwrap_or_else(|| "https://api.logrocket.com".to_owned())
+                .trim_end_matches('/')
+                .to_owned(),
+            webhook_url: environment.url("WEBHOOK_URL")?.ok_or_else(|| missing("WEBHOOK_URL"))?,
+            api_auth: match environment.get("API_AUTH").as_deref() {
+                None | Some("token") => ApiAuth::Token,
+                Some("iam") => ApiAuth::Iam,
+                Some(_) => return Err(bad("API_AUTH", "must be token or iam")),
+            },
+            request_rules: environment.request_rules()?,
+            monthly_request_limit: environment.optional_number("MONTHLY_REQUEST_LIMIT")?,
+        })
+    }
+}
+
+struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl Environment<'_> {
+    /// An empty variable is an unset one: templates cannot leave one out.
+    fn get(&self, variable: &'static str) -> Option<String> {
+        (self.0)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn settings(&self) -> Result<Settings, BadSetting> {
+        let app = self.required("LOGROCKET_APP_ID")?;
+        Ok(Settings {
+            table_name: self.required("TABLE_NAME")?,
+            app: App::parse(&app)
+                .ok_or_else(|| bad("LOGROCKET_APP_ID", "must be org/app, as in LogRocket's URLs"))?,
+            secrets: self.secret_source()?,
+            rules: Rules {
+                max_attempts: self.number("MAX_ATTEMPTS", 3, 1..=20)?,
+                retry_after: self.seconds("RETRY_AFTER_SECONDS", 30)?,
+                lease: self.seconds("LEASE_SECONDS", 60)?,
+                poll_after: self.seconds("POLL_AFTER_SECONDS", 180)?,
+                unknown_grace: self.seconds("UNKNOWN_GRACE_SECONDS", 300)?,
+                pending_timeout: self.seconds("PENDING_TIMEOUT_SECONDS", 3600)?,
+                retention_days: self.number("RETENTION_DAYS", 30, 1..=3650)?,
+            },
+        })
+    }
+
+    fn secret_source(&self) -> Result<SecretSource, BadSetting> {
+        if let Some(json) = self.get("SECRETS_JSON") {
+            return Ok(SecretSource::Json(json));
+        }
+        let ids: Vec<String> = self
+            .get("SECRET_IDS")
+            .ok_or_else(|| missing("SECRET_IDS"))?
+            .split(',')
+            .map(|id| id.trim().to_owned())
+            .filter(|id| !id.is_empty())
+            .collect();
+        if ids.is_empty() {
+            return Err(bad("SECRET_IDS", "names no secret"));
+        }
+        Ok(SecretSource::Ids(ids))
+    }
+
+    fn request_rules(&self) -> Result<RequestRules, BadSetting> {
+        let allow_private = match self.get("ALLOW_PRIVATE_DESTINATIONS").as_deref() {
+            None | Some("false" | "0") => false,
+            Some("true" | "1") => true,
+            Some(_) => return Err(bad("ALLOW_PRIVATE_DESTINATIONS", "must be true or false")),
+        };
+        let known = KnownDestinations::parse(self.get("KNOWN_DESTINATIONS").as_deref());
+        let destinations = DestinationRules { known, allow_private };
+        let defaults = match self.get("DEFAULT_DESTINATIONS") {
+            None => Vec::new(),
+            Some(json) => destination::parse_defaults(&json, &destinations)
+                .map_err(|problem| bad("DEFAULT_DESTINATIONS", &problem))?,
+        };
+        Ok(RequestRules { destinations, defaults })
+    }
+
+    fn required(&self, variable: &'static str) -> Result<String, BadSetting> {
+        self.get(variable).ok_or_else(|| missing(variable))
+    }
+
+    fn url(&self, variable: &'static str) -> Result<Option<String>, BadSetting> {
+        let Some(text) = self.get(variable) else { return Ok(None) };
+        let usable = Url::parse(&text).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none()
+        });
+        if usable {
+            Ok(Some(text))
+        } else {
+            Err(bad(variable, "must be an http or https URL without a query"))
+        }
+    }
+
+    fn optional_number<T: FromStr>(&self, variable: &'static str) -> Result<Option<T>, BadSetting> {
+        let Some(text) = self.get(variable) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| bad(variable, "must be a whole number, 0 or more"))
+    }
+
+    fn number(
+        &self,
+        variable: &'static str,
+        default: u32,
+        range: std::ops::RangeInclusive<u32>,
+    ) -> Result<u32, BadSetting> {
+        let number = self.optional_number(variable)?.unwrap_or(default);
+        if range.contains(&number) {
+            return Ok(number);
+        }
+        Err(bad(variable, &format!("must be from {} to {}", range.start(), range.end())))
+    }
+
+    fn seconds(&self, variable: &'static str, default: u32) -> Result<Duration, BadSetting> {
+        let seconds = self.number(variable, default, 1..=31_536_000)?;
+        Ok(Duration::from_secs(u64::from(seconds)))
+    }
+}
+
+fn missing(variable: &'static str) -> BadSetting {
+    bad(variable, "is not set")
+}
+
+fn bad(variable: &'static str, problem: &str) -> BadSetting {
+    BadSetting { variable, problem: problem.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLETE: [(&str, &str); 4] = [
+        ("TABLE_NAME", "highlights"),
+        ("LOGROCKET_APP_ID", "org/app"),
+        ("SECRET_IDS", "one, two"),
+        ("WEBHOOK_URL", "https://example.com/webhook"),
+    ];
+
+    fn read(changes: &[(&str, &str)]) -> Result<RequestSettings, BadSetting> {
+        RequestSettings::read(|name| {
+            let all = changes.iter().chain(&COMPLETE);
+            let found = all.into_iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_readme() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.shared.rules, Rules::default());
+        assert_eq!(settings.log_rocket_api_url, "https://api.logrocket.com");
+        assert_eq!(settings.api_auth, ApiAuth::Token);
+        assert_eq!(settings.monthly_request_limit, None);
+        assert!(matches!(&settings.shared.secrets, SecretSource::Ids(ids) if ids == &["one", "two"]));
+    }
+
+    #[test]
+    fn a_bad_value_is_named_in_one_line() {
+        for (variable, value) in [
+            ("TABLE_NAME", ""),
+            ("LOGROCKET_APP_ID", "org"),
+            ("LOGROCKET_APP_ID", "../.."),
+            ("LOGROCKET_APP_ID", "org/app/x"),
+            ("LOGROCKET_API_URL", "api.logrocket.com"),
+            ("WEBHOOK_URL", "ftp://x"),
+            ("WEBHOOK_URL", "https://x/webhook?a=b"),
+            ("API_AUTH", "none"),
+            ("SECRET_IDS", " , "),
+            ("MAX_ATTEMPTS", "0"),
+            ("MAX_ATTEMPTS", "three"),
+            ("LEASE_SECONDS", "-1"),
+            ("RETENTION_DAYS", "0"),
+            ("MONTHLY_REQUEST_LIMIT", "many"),
+            ("DEFAULT_DESTINATIONS", "slack"),
+            ("DEFAULT_DESTINATIONS", r#"[{"type":"slack"}]"#),
+            ("ALLOW_PRIVATE_DESTINATIONS", "yes"),
+        ] {
+            let error = read(&[(variable, value)]).unwrap_err().to_string();
+            assert!(error.starts_with(variable) && !error.contains('\n'), "{error}");
+        }
+    }
+}

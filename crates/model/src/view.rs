@@ -1,0 +1,266 @@
+//! What callers are shown of a record. No secret, task token or callback token is in it.
+
+use crate::record::{AttemptState, Record, Status, Summary};
+use crate::result::{HighlightsResult, SessionId};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// The answer to a request: its id, under both names, and how it stands.
+pub fn receipt(summary: &Summary) -> Value {
+    json!({
+        "requestID": summary.request_id.as_str(),
+        "id": summary.request_id.as_str(),
+        "status": summary.status,
+        "createdAt": summary.created_at.to_string(),
+    })
+}
+
+/// One entry of a list.
+pub fn listed(summary: &Summary) -> Value {
+    let (subject, name) = summary.request.subject.as_field();
+    // An attempt that LogRocket surely did not take is not one that it was asked.
+    let attempts: Vec<Value> = summary
+        .attempts
+        .values()
+        .filter(|attempt| attempt.state != AttemptState::NotTaken)
+        .map(|attempt| {
+            json!({
+                "logRocketRequestID": attempt.log_rocket_request_id,
+                "startedAt": attempt.started_at.to_string(),
+            })
+        })
+        .collect();
+    json!({
+        "requestID": summary.request_id.as_str(),
+        "status": summary.status,
+        subject: name,
+        "question": summary.request.question,
+        "timeRange": summary.request.time_range,
+        "metadata": summary.request.metadata,
+        "createdAt": summary.created_at.to_string(),
+        "completedAt": summary.completed_at.map(|at| at.to_string()),
+        "failure": summary.failure,
+        "attempts": attempts,
+    })
+}
+
+/// The whole request, with its unpacked result.
+pub fn whole(record: &Record, result: Option<&HighlightsResult>) -> Value {
+    let mut view = listed(&Summary::from(record));
+    view["result"] = json!(result);
+    view["deliveries"] = deliveries(record);
+    view
+}
+
+/// A delivery is there, and due, from the outcome on.
+fn deliveries(record: &Record) -> Value {
+    let due = record.webhook_due_at.map(|at| at.to_string());
+    record
+        .destinations
+        .iter()
+        .map(|destination| {
+            json!({
+                "destination": destination.target.to_public_json(),
+                "status": "PENDING",
+                "attempts": 0,
+                "deliveredAt": null,
+                "nextAttemptAt": due,
+                "lastError": null,
+            })
+        })
+        .collect()
+}
+
+/// The highlights as a Markdown document, or what there is to say instead.
+pub fn markdown(record: &Record, result: Option<&HighlightsResult>) -> String {
+    let mut text = String::new();
+    let (_, subject) = record.request.subject.as_field();
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "# Highlights of {}\n", in_one_line(subject));
+    if let Some(question) = &record.request.question {
+        let _ = writeln!(text, "> {}\n", in_one_line(question));
+    }
+    match (record.status, result, &record.failure) {
+        (Status::Ready, Some(result), _) => write_result(&mut text, result),
+        (Status::Pending, _, _) => {
+            text.push_str("LogRocket is at work on them: ask again in a minute.\n");
+        }
+        (_, _, Some(failure)) => {
+            let _ = writeln!(text, "{}: {}", record.status.as_str(), failure.message);
+        }
+        _ => {
+            let _ = writeln!(text, "{}", record.status.as_str());
+        }
+    }
+    let _ = write!(text, "\n---\n\nRequest {}\n", record.request_id);
+    text
+}
+
+fn write_result(text: &mut String, result: &HighlightsResult) {
+    let _ = writeln!(text, "{}", result.highlights.trim());
+    if !result.sessions.is_empty() {
+        text.push_str("\n## Sessions\n");
+    }
+    for session in &result.sessions {
+        let number = match &session.session_id {
+            SessionId::Number(number) => number.to_string(),
+            SessionId::Text(text) => in_one_line(text),
+        };
+        let recording = in_one_line(&session.recording_id);
+        let _ = writeln!(text, "\n### {recording}/{number}\n\n{}", session.highlights.trim());
+    }
+}
+
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::Refusal;
+    use crate::id::RequestId;
+    use crate::request::{NewRequest, RequestRules};
+    use crate::result::Session;
+    use crate::rules::{News, NewsOutcome, Origin, Received, Rules};
+    use crate::time::Time;
+
+    const NOW: Time = Time(1_715_481_030_123);
+    const RULES: fn() -> Rules = Rules::default;
+
+    fn opened(body: &str) -> Record {
+        let new = NewRequest::parse(body.as_bytes(), &RequestRules::default()).unwrap();
+        let origin = Origin { caller: "ops".into(), invocation: "run".into() };
+        Record::open(RequestId::for_key("ops", "1"), origin, new, None, NOW, &RULES())
+    }
+
+    fn received(record: &Record, outcome: NewsOutcome) -> Record {
+        let news = News { attempt: 1, log_rocket_request_id: "0cc1".into(), outcome };
+        match record.receive(&news, Time(NOW.0 + 60_000), &RULES()) {
+            Received::Changed(next) => *next,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn result() -> HighlightsResult {
+        let session = |recording: &str, session_id| Session {
+            recording_id: recording.into(),
+            session_id,
+            highlights: " The user encounters an error. \n".into(),
+        };
+        HighlightsResult {
+            highlights: "The user checks out.\n".into(),
+            sessions: vec![
+                session("5-3cde", SessionId::Number(0)),
+                session("5-4", SessionId::Text("a\n# b".into())),
+            ],
+        }
+    }
+
+    fn ready(record: &Record) -> Record {
+        received(record, NewsOutcome::Ready(crate::result::StoredResult::pack(&result()).unwrap()))
+    }
+
+    #[test]
+    fn a_pending_request_is_shown_whole_with_nulls() {
+        let record = opened(r#"{"userEmail":"alice@example.com","destinations":[]}"#);
+        let id = record.request_id.as_str();
+        let expected = json!({
+            "requestID": id,
+            "status": "PENDING",
+            "userEmail": "alice@example.com",
+            "question": null,
+            "timeRange": null,
+            "metadata": {},
+            "createdAt": "2024-05-12T02:30:30.123Z",
+            "completedAt": null,
+            "failure": null,
+            "attempts": [{ "logRocketRequestID": null, "startedAt": "2024-05-12T02:30:30.123Z" }],
+            "result": null,
+            "deliveries": [],
+        });
+        assert_eq!(whole(&record, None), expected);
+        let expected = json!({ "requestID": id, "id": id, "status": "PENDING", "createdAt": "2024-05-12T02:30:30.123Z" });
+        assert_eq!(receipt(&Summary::from(&record)), expected);
+    }
+
+    #[test]
+    fn a_ready_request_shows_its_result_as_logrocket_sent_it() {
+        let record = ready(&opened(
+            r#"{"userID":"u","question":"q","timeRange":{"startMs":1,"endMs":2},"metadata":{"nps":"3"}}"#,
+        ));
+        let shown = whole(&record, record.unpack_result().unwrap().as_ref());
+        assert_eq!(shown["status"], "READY");
+        assert_eq!((&shown["userID"], &shown["question"]), (&json!("u"), &json!("q")));
+        assert_eq!(shown["timeRange"], json!({ "startMs": 1, "endMs": 2 }));
+        assert_eq!(shown["metadata"], json!({ "nps": "3" }));
+        assert_eq!(shown["completedAt"], "2024-05-12T02:31:30.123Z");
+        assert_eq!(shown["attempts"][0]["logRocketRequestID"], "0cc1");
+        assert_eq!(shown["result"]["highlights"], "The user checks out.\n");
+        assert_eq!(shown["result"]["sessions"][0]["recordingID"], "5-3cde");
+        assert_eq!(shown["result"]["sessions"][0]["sessionID"], 0);
+        assert!(shown.get("userEmail").is_none());
+    }
+
+    #[test]
+    fn a_list_shows_neither_result_nor_deliveries() {
+        let record = ready(&opened(r#"{"userID":"u","webhookURL":"https://e.com"}"#));
+        let (listed, whole) = (listed(&Summary::from(&record)), whole(&record, None));
+        let fields = |view: &Value| view.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let left_out: Vec<_> = fields(&whole).into_iter().filter(|name| listed.get(name).is_none()).collect();
+        assert_eq!(left_out, ["deliveries", "result"]);
+        assert!(fields(&listed).iter().all(|name| whole[name] == listed[name]));
+    }
+
+    #[test]
+    fn a_failure_says_why_and_counts_no_attempt_that_was_not_taken() {
+        let refusal = Refusal { status: 401, message: String::new() };
+        let record = opened(r#"{"userID":"u"}"#).refuse(1, &refusal, false, NOW, &RULES()).unwrap();
+        let shown = whole(&record, None);
+        assert_eq!((&shown["status"], &shown["attempts"]), (&json!("FAILED"), &json!([])));
+        assert_eq!(shown["failure"]["code"], "LOGROCKET_REFUSED");
+        assert!(markdown(&record, None).contains("FAILED: LogRocket did not accept the API key"));
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let record = ready(&opened(
+            r#"{"userID":"u","idempotencyKey":"hush-key","webhookURL":"https://hush:hush@e.com/hook?token=hush#hush",
+                "destinations":[{"type":"stepFunctions","taskToken":"hush"},{"type":"slack","channel":"C1"}]}"#,
+        ));
+        let shown = whole(&record, None);
+        assert!(!shown.to_string().contains("hush"), "{shown}");
+        assert!(!format!("{record:?}").contains("hush"));
+        assert!(!format!("{record:?}").contains("checks out"));
+        let destinations: Vec<&Value> =
+            shown["deliveries"].as_array().unwrap().iter().map(|delivery| &delivery["destination"]).collect();
+        let expected = [
+            json!({ "type": "stepFunctions" }),
+            json!({ "type": "slack", "channel": "C1" }),
+            json!({ "type": "webhook", "url": "https://e.com/hook?…" }),
+        ];
+        assert_eq!(destinations, expected.iter().collect::<Vec<_>>());
+        for field in ["status", "attempts", "deliveredAt", "nextAttemptAt", "lastError"] {
+            assert!(shown["deliveries"][0].get(field).is_some(), "{field}");
+        }
+    }
+
+    #[test]
+    fn markdown_is_a_document_with_a_chapter_for_each_session() {
+        let record = ready(&opened(r#"{"userID":"u\n# x","question":"why\n\n# y?"}"#));
+        let expected = format!(
+            "# Highlights of u # x\n\n> why # y?\n\nThe user checks out.\n\n## Sessions\n\n### 5-3cde/0\n\n\
+             The user encounters an error.\n\n### 5-4/a # b\n\nThe user encounters an error.\n\n---\n\nRequest {}\n",
+            record.request_id
+        );
+        assert_eq!(markdown(&record, Some(&result())), expected);
+    }
+
+    #[test]
+    fn markdown_of_what_has_no_result_says_how_it_stands() {
+        let record = opened(r#"{"userID":"u"}"#);
+        assert!(markdown(&record, None).contains("ask again in a minute"));
+        let expired = record.expire(NOW, &RULES()).unwrap();
+        assert!(markdown(&expired, None).contains("EXPIRED: LogRocket gave no outcome in time."));
+    }
+}
