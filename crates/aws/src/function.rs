@@ -1,0 +1,77 @@
+//! What an invocation answers: JSON, an HTTP response, or an error with a name.
+
+use futures::FutureExt;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, Body, Request, Response, Service, service_fn};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use model::problem::{Kind, Problem};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+
+/// An error that Step Functions' `Retry` and `Catch` can match by its name.
+#[derive(Debug)]
+pub struct FunctionError {
+    pub error_type: &'static str,
+    pub message: String,
+}
+
+impl FunctionError {
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self { error_type: "InvalidRequest", message: message.into() }
+    }
+
+    /// Only where the trouble is: serde's own words may quote what was sent.
+    pub fn unreadable(error: &serde_json::Error) -> Self {
+        let place = format!("line {} column {}", error.line(), error.column());
+        Self::invalid(format!("The event cannot be read, at {place}."))
+    }
+}
+
+impl From<Problem> for FunctionError {
+    fn from(problem: Problem) -> Self {
+        let error_type = match problem.kind {
+            Kind::LogRocketRefused => "LogRocketRefused",
+            Kind::Unavailable | Kind::Gone => "Unavailable",
+            Kind::OverBudget => "OverBudget",
+            _ => "InvalidRequest",
+        };
+        let fields: Vec<String> =
+            problem.errors.iter().map(|error| format!("{} {}", error.pointer, error.detail)).collect();
+        let message = if fields.is_empty() { problem.detail } else { fields.join("; ") };
+        Self { error_type, message }
+    }
+}
+
+impl From<FunctionError> for Diagnostic {
+    fn from(error: FunctionError) -> Self {
+        Self { error_type: error.error_type.to_owned(), error_message: error.message }
+    }
+}
+
+/// The answer as the runtime takes it.
+pub fn json(answer: &impl Serialize) -> Result<Box<RawValue>, FunctionError> {
+    to_raw_value(answer).map_err(|error| FunctionError::unreadable(&error))
+}
+
+/// Answers an HTTP event of any of the forms that API Gateway and load balancers have.
+pub async fn serve<F, R>(
+    event: LambdaRequest,
+    context: Context,
+    mut respond: F,
+) -> Result<Box<RawValue>, FunctionError>
+where
+    F: FnMut(Request) -> R,
+    R: Future<Output = Response<Body>> + Send,
+{
+    let service = service_fn(move |request| respond(request).map(Ok::<_, Infallible>));
+    let event = LambdaEvent::new(event, context);
+    // lambda_http panics at an event whose body is not the base64 that it claims, or whose path is none.
+    let answer = AssertUnwindSafe(async { Adapter::from(service).call(event).await }).catch_unwind().await;
+    match answer {
+        Ok(Ok(response)) => json(&response),
+        Ok(Err(never)) => match never {},
+        Err(_) => Err(FunctionError::invalid("The HTTP event cannot be read.")),
+    }
+}
