@@ -1,0 +1,84 @@
+//! What every invocation works with, and how long one may take.
+
+use crate::logrocket::LogRocket;
+use aws::secrets::{Secrets, SecretsError};
+use aws::table::{Table, TableError};
+use aws_config::SdkConfig;
+use lambda_runtime::Context;
+use model::problem::{Kind, Problem};
+use model::secrets::{RequestSecrets, SecretDocument};
+use model::settings::RequestSettings;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// A caller has an answer within 9 seconds; this leaves the runtime and the gateway their share.
+const ANSWER_WITHIN: Duration = Duration::from_millis(8_500);
+/// What has to be left of the invocation for its answer to get out.
+const MARGIN: Duration = Duration::from_millis(500);
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(30);
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+pub struct App {
+    pub settings: RequestSettings,
+    pub table: Table,
+    pub secrets: Secrets<RequestSecrets>,
+    pub log_rocket: LogRocket,
+}
+
+impl App {
+    /// Builds the clients and fetches the secrets. Secrets that cannot be had yet are no reason to stop: the
+    /// invocations that need them try again, and say so.
+    pub async fn start(settings: RequestSettings, config: &SdkConfig) -> Result<Self, reqwest::Error> {
+        let shared = &settings.shared;
+        let app = Self {
+            table: Table::new(config, shared.table_name.clone(), settings.monthly_request_limit),
+            secrets: Secrets::new(&shared.secrets, config, SecretDocument::for_request),
+            log_rocket: LogRocket::new(&settings.log_rocket_api_url, &shared.app)?,
+            settings,
+        };
+        // An error has been logged and is met again by whoever needs the secrets.
+        let _ = app.secrets().await;
+        Ok(app)
+    }
+
+    pub async fn secrets(&self) -> Result<Arc<RequestSecrets>, Problem> {
+        self.secrets.get().await.map_err(|error| secrets_unavailable(&error))
+    }
+}
+
+/// One run of the function.
+pub struct Invocation {
+    pub lambda_request_id: String,
+    /// The function is ended then.
+    pub deadline: Instant,
+    /// The caller has his answer by then.
+    pub answer_by: Instant,
+}
+
+impl Invocation {
+    pub fn begin(context: &Context) -> Self {
+        // A deadline that has passed before the start is none: `cargo lambda watch` sends a moment in 1970.
+        let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(WITHOUT_DEADLINE);
+        let now = Instant::now();
+        let deadline = now + left.saturating_sub(MARGIN);
+        Self {
+            lambda_request_id: context.request_id.clone(),
+            deadline,
+            answer_by: deadline.min(now + ANSWER_WITHIN),
+        }
+    }
+}
+
+/// Logs why the table did not do what it should, and says to the caller that it did not.
+pub fn table_unavailable(error: &TableError) -> Problem {
+    tracing::error!(error = aws::telemetry::chain(error), "the table did not do it");
+    let detail = "The table is not available; nothing may have been stored. Try again.";
+    Problem::new(Kind::Unavailable, detail).retry_after(TRY_AGAIN_AFTER)
+}
+
+fn secrets_unavailable(error: &SecretsError) -> Problem {
+    tracing::error!(error = aws::telemetry::chain(error), "the secrets cannot be had");
+    let detail = "The secrets of this function cannot be read; its log names what is missing.";
+    Problem::new(Kind::Unavailable, detail).retry_after(TRY_AGAIN_AFTER)
+}

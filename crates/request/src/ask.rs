@@ -1,0 +1,201 @@
+//! Asking: record first, then LogRocket, then the record again.
+
+use crate::app::{App, Invocation, table_unavailable};
+use crate::post::{Audience, Posted};
+use aws::clock;
+use aws::table::{Changed, Opened};
+use model::budget;
+use model::destination::{Destination, Target};
+use model::id::RequestId;
+use model::problem::{Kind, Problem};
+use model::record::{Record, Status, Summary};
+use model::request::{IdempotencyKey, NewRequest};
+use model::rules::Origin;
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// What is left of the answer's time for the last write.
+const LAST_WRITE: Duration = Duration::from_millis(1_500);
+
+/// A request that was taken: stored, and driven to its outcome.
+#[derive(Debug)]
+pub struct Asked {
+    pub summary: Summary,
+    pub how: How,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    New,
+    /// The same request was asked before, by its key.
+    Replayed,
+    /// `maxAge` found one that asked the same.
+    Found,
+}
+
+/// Who asks, and the key that his source gives the request if the body has none.
+pub struct Caller<'a> {
+    pub name: String,
+    pub source_key: Option<IdempotencyKey>,
+    pub invocation: &'a Invocation,
+}
+
+impl App {
+    pub async fn ask(&self, body: &[u8], caller: Caller<'_>) -> Result<Asked, Problem> {
+        let new = NewRequest::parse(body, &self.settings.request_rules)?;
+        self.ask_parsed(new, caller).await
+    }
+
+    pub async fn ask_parsed(&self, new: NewRequest, caller: Caller<'_>) -> Result<Asked, Problem> {
+        let key = new.idempotency_key.clone().or(caller.source_key);
+        let id = match &key {
+            Some(key) => RequestId::for_key(&caller.name, key.as_str()),
+            None => RequestId::from_uuid(Uuid::now_v7()),
+        };
+        let origin = Origin { caller: caller.name, invocation: caller.invocation.lambda_request_id.clone() };
+        let until = caller.invocation.answer_by - LAST_WRITE;
+
+        if let Some(max_age) = new.max_age
+            && let Some(asked) = self.find_recent(&new, &id, key.is_some(), max_age, &origin, until).await?
+        {
+            return Ok(asked);
+        }
+
+        let now = clock::now();
+        let rules = &self.settings.shared.rules;
+        let record = Record::open(id, origin.clone(), new.clone(), self.reserved(), now, rules);
+        match self.table.open(&record, now).await.map_err(|error| table_unavailable(&error))? {
+            Opened::New => {
+                tracing::info!(requestID = record.request_id.as_str(), caller = record.caller, "asked");
+                self.post_new(record, until).await
+            }
+            Opened::Twin(twin) => self.replay(*twin, new, &origin, until).await,
+            Opened::OverBudget => Err(self.over_budget()),
+        }
+    }
+
+    /// What `maxAge` finds: the key's own request before any other.
+    async fn find_recent(
+        &self,
+        new: &NewRequest,
+        id: &RequestId,
+        keyed: bool,
+        max_age: Duration,
+        origin: &Origin,
+        until: Instant,
+    ) -> Result<Option<Asked>, Problem> {
+        let now = clock::now();
+        let unavailable = |error| table_unavailable(&error);
+        if keyed && let Some(twin) = self.table.get(id, now).await.map_err(unavailable)? {
+            return self.replay(twin, new.clone(), origin, until).await.map(Some);
+        }
+        let since =
+            model::time::Time(now.0.saturating_sub(i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX)));
+        let found = self.table.find_same(&new.question, since, now).await.map_err(unavailable)?;
+        let Some(found) = found else { return Ok(None) };
+        // The index may be a moment behind.
+        let found = self.table.get(&found.request_id, now).await.map_err(unavailable)?;
+        let Some(found) = found.filter(|found| matches!(found.status, Status::Pending | Status::Ready))
+        else {
+            return Ok(None);
+        };
+        match self.with_destinations(found, &new.destinations).await {
+            Ok(record) => {
+                tracing::info!(requestID = record.request_id.as_str(), "a recent request was found");
+                Ok(Some(Asked { summary: Summary::from(&record), how: How::Found }))
+            }
+            // No room for more destinations there, or it went meanwhile: a new request has room.
+            Err(problem) if problem.kind == Kind::Unavailable => Err(problem),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn post_new(&self, record: Record, until: Instant) -> Result<Asked, Problem> {
+        let summary = Summary::from(&record);
+        match self.post(record, Audience::Waiting, until).await? {
+            Posted::Promised => Ok(Asked { summary, how: How::New }),
+            Posted::Refused(refusal) => Err(Problem::new(Kind::LogRocketRefused, refusal.advice())),
+        }
+    }
+
+    /// The same key again: the same answer, unless LogRocket had refused it.
+    async fn replay(
+        &self,
+        twin: Record,
+        new: NewRequest,
+        origin: &Origin,
+        until: Instant,
+    ) -> Result<Asked, Problem> {
+        if twin.fingerprint != new.fingerprint {
+            let detail = format!(
+                "This idempotency key belongs to request {}, which asked something else. Use a new key.",
+                twin.request_id
+            );
+            return Err(Problem::new(Kind::KeyReused, detail));
+        }
+        if twin.is_refused() {
+            return self.reopen(twin, new, origin, until).await;
+        }
+        // A workflow's retry brings a new token, and its own alone is waited for.
+        let tokens: Vec<Destination> = new
+            .destinations
+            .into_iter()
+            .filter(|destination| matches!(destination.target, Target::StepFunctions { .. }))
+            .collect();
+        let record = self.with_destinations(twin, &tokens).await?;
+        tracing::info!(requestID = record.request_id.as_str(), "asked again");
+        Ok(Asked { summary: Summary::from(&record), how: How::Replayed })
+    }
+
+    /// Tries a refused request again; of several who do so at once, one asks LogRocket.
+    async fn reopen(
+        &self,
+        twin: Record,
+        new: NewRequest,
+        origin: &Origin,
+        until: Instant,
+    ) -> Result<Asked, Problem> {
+        let (now, rules, reserved) = (clock::now(), &self.settings.shared.rules, self.reserved());
+        let rule = |record: &Record| {
+            let more = new.destinations.clone();
+            record.reopen(&origin.invocation, more, reserved.clone(), now, rules)
+        };
+        match self.table.change(twin, rule).await.map_err(|error| table_unavailable(&error))? {
+            Changed::Written(record) => {
+                tracing::info!(requestID = record.request_id.as_str(), "a refused request is tried again");
+                let asked = self.post_new(*record, until).await?;
+                Ok(Asked { how: How::Replayed, ..asked })
+            }
+            Changed::Unchanged(record) => Ok(Asked { summary: Summary::from(&*record), how: How::Replayed }),
+            Changed::OverBudget => Err(self.over_budget()),
+            Changed::Gone => Err(deleted_meanwhile()),
+        }
+    }
+
+    async fn with_destinations(&self, record: Record, more: &[Destination]) -> Result<Record, Problem> {
+        let (now, rules) = (clock::now(), &self.settings.shared.rules);
+        record
+            .add_destinations(more, now, rules)
+            .map_err(|too_many| Problem::new(Kind::Invalid, format!("{too_many}.")))?;
+        let rule = |record: &Record| record.add_destinations(more, now, rules).ok().flatten();
+        match self.table.change(record, rule).await.map_err(|error| table_unavailable(&error))? {
+            Changed::Written(record) | Changed::Unchanged(record) => Ok(*record),
+            Changed::OverBudget | Changed::Gone => Err(deleted_meanwhile()),
+        }
+    }
+
+    /// The month that the next POST is counted in, where a limit is set.
+    pub fn reserved(&self) -> Option<String> {
+        self.settings.monthly_request_limit.map(|_| clock::now().month())
+    }
+
+    fn over_budget(&self) -> Problem {
+        tracing::warn!("over the month's budget");
+        budget::spent(self.settings.monthly_request_limit.unwrap_or(0), clock::now())
+    }
+}
+
+fn deleted_meanwhile() -> Problem {
+    Problem::new(Kind::Gone, "The request was deleted while it was asked again. Ask once more.")
+}

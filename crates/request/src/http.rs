@@ -1,0 +1,329 @@
+//! The HTTP API.
+
+use crate::app::{App, Invocation, table_unavailable};
+use crate::ask::{Asked, Caller, How};
+use aws::clock;
+use aws::http::{json, problem, text};
+use aws::table::Cursor;
+use lambda_http::http::{HeaderValue, Method, Response, StatusCode, header};
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt};
+use model::callback::is_log_rocket_id;
+use model::id::RequestId;
+use model::problem::{FieldError, Kind, Problem};
+use model::record::Record;
+use model::request::{IdempotencyKey, NewRequest, Subject};
+use model::settings::ApiAuth;
+use model::{token, view};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+const DEFAULT_LIMIT: usize = 20;
+const MAX_LIMIT: usize = 100;
+const MAX_SUBJECT_CHARS: usize = 1024;
+
+/// Answers one HTTP request; every error is a `problem+json`.
+pub async fn respond(app: &App, request: Request, invocation: &Invocation) -> Response<Body> {
+    match route(app, &request, invocation).await {
+        Ok(response) => response,
+        Err(refused) => {
+            let status = refused.kind.status();
+            tracing::info!(method = request.method().as_str(), status, "refused");
+            let mut response = problem(&refused);
+            if refused.kind == Kind::MethodNotAllowed
+                && let Some(methods) = allowed(request.raw_http_path())
+            {
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+            }
+            response
+        }
+    }
+}
+
+async fn route(app: &App, request: &Request, invocation: &Invocation) -> Result<Response<Body>, Problem> {
+    let path = request.raw_http_path();
+    let Some(methods) = allowed(path) else {
+        return Err(Problem::new(Kind::NotFound, "There is nothing at this path."));
+    };
+    match (path.strip_prefix("/highlights/"), request.method()) {
+        (None, &Method::POST) => post_highlights(app, request, invocation).await,
+        (None, &Method::GET) => list_highlights(app, request).await,
+        (Some(id), &Method::GET) => get_highlights(app, request, id).await,
+        (Some(id), &Method::DELETE) => delete_highlights(app, request, id).await,
+        _ => Err(Problem::new(Kind::MethodNotAllowed, format!("This path takes {methods}."))),
+    }
+}
+
+/// The methods of a path; `None` for a path that is none of ours.
+fn allowed(path: &str) -> Option<&'static str> {
+    match path.strip_prefix("/highlights")? {
+        "" => Some("POST, GET"),
+        rest => {
+            let id = rest.strip_prefix('/')?;
+            (!id.is_empty() && !id.contains('/')).then_some("GET, DELETE")
+        }
+    }
+}
+
+async fn post_highlights(
+    app: &App,
+    request: &Request,
+    invocation: &Invocation,
+) -> Result<Response<Body>, Problem> {
+    let name = authenticate(app, request).await?;
+    check_content_type(request)?;
+    let mut new = NewRequest::parse(request.body(), &app.settings.request_rules)?;
+    if let Some(key) = key_of_header(request)? {
+        if new.idempotency_key.as_ref().is_some_and(|in_body| *in_body != key) {
+            let detail = "differs from the Idempotency-Key header; give one of them".to_owned();
+            let pointer = "#/idempotencyKey".to_owned();
+            return Err(Problem::invalid(vec![FieldError { pointer, detail }]));
+        }
+        new.idempotency_key = Some(key);
+    }
+    let asked = app.ask_parsed(new, Caller { name, source_key: None, invocation }).await?;
+    Ok(receipt(&asked))
+}
+
+fn receipt(asked: &Asked) -> Response<Body> {
+    let pending = asked.summary.status == model::record::Status::Pending;
+    let status = match asked.how {
+        How::New => StatusCode::ACCEPTED,
+        How::Replayed if pending => StatusCode::ACCEPTED,
+        How::Replayed | How::Found => StatusCode::OK,
+    };
+    let mut response = json(status, &view::receipt(&asked.summary));
+    let location = format!("/highlights/{}", asked.summary.request_id);
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    if asked.how == How::Replayed {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+async fn get_highlights(app: &App, request: &Request, id: &str) -> Result<Response<Body>, Problem> {
+    authenticate(app, request).await?;
+    let record = find(app, id).await?.ok_or_else(not_found)?;
+    let result = record.unpack_result().map_err(|error| {
+        let error = aws::telemetry::chain(&error);
+        tracing::error!(requestID = record.request_id.as_str(), error, "the stored result is damaged");
+        Problem::new(Kind::Unavailable, "The stored result cannot be read.")
+    })?;
+    if prefers_markdown(request) {
+        let markdown = view::markdown(&record, result.as_ref());
+        return Ok(text("text/markdown; charset=utf-8", markdown));
+    }
+    Ok(json(StatusCode::OK, &view::whole(&record, result.as_ref())))
+}
+
+/// By our id, else by the id that LogRocket gave its latest attempt.
+async fn find(app: &App, id: &str) -> Result<Option<Record>, Problem> {
+    let now = clock::now();
+    let unavailable = |error| table_unavailable(&error);
+    if let Some(id) = RequestId::parse(id)
+        && let Some(record) = app.table.get(&id, now).await.map_err(unavailable)?
+    {
+        return Ok(Some(record));
+    }
+    if !is_log_rocket_id(id) {
+        return Ok(None);
+    }
+    app.table.find_by_log_rocket_id(id, now).await.map_err(unavailable)
+}
+
+async fn delete_highlights(app: &App, request: &Request, id: &str) -> Result<Response<Body>, Problem> {
+    authenticate(app, request).await?;
+    let id = RequestId::parse(id).ok_or_else(not_found)?;
+    let deleted = app.table.delete(&id, clock::now()).await.map_err(|error| table_unavailable(&error))?;
+    if !deleted {
+        return Err(not_found());
+    }
+    tracing::info!(requestID = id.as_str(), "deleted");
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+async fn list_highlights(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
+    authenticate(app, request).await?;
+    let query = ListQuery::read(request)?;
+    let page = app
+        .table
+        .list(&query.subject, query.limit, query.cursor.as_ref(), clock::now())
+        .await
+        .map_err(|error| table_unavailable(&error))?;
+    let requests: Vec<Value> = page.requests.iter().map(view::listed).collect();
+    let mut body = serde_json::json!({ "requests": requests });
+    if let Some(next) = page.next {
+        body["nextCursor"] = Value::from(next.encode());
+    }
+    Ok(json(StatusCode::OK, &body))
+}
+
+struct ListQuery {
+    subject: Subject,
+    limit: usize,
+    cursor: Option<Cursor>,
+}
+
+impl ListQuery {
+    fn read(request: &Request) -> Result<Self, Problem> {
+        let mut errors: Vec<FieldError> = Vec::new();
+        let mut complain = |name: &str, detail: &str| {
+            errors.push(FieldError { pointer: format!("#/{name}"), detail: detail.to_owned() });
+        };
+        let query = request.query_string_parameters();
+        let mut given: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, value) in query.iter() {
+            given.entry(name).or_default().push(value);
+        }
+        for (name, values) in &given {
+            if !["userEmail", "userID", "limit", "cursor"].contains(name) {
+                complain(name, "unknown parameter; known are userEmail, userID, limit, cursor");
+            } else if values.len() > 1 {
+                complain(name, "must be given once");
+            }
+        }
+        let one = |name: &str| given.get(name).and_then(|values| values.first().copied());
+
+        let subject = match (one("userEmail"), one("userID")) {
+            (Some(email), None) => Some(("userEmail", Subject::Email(email.to_owned()))),
+            (None, Some(id)) => Some(("userID", Subject::Id(id.to_owned()))),
+            (Some(_), Some(_)) => {
+                complain("userID", "give exactly one of userEmail, userID");
+                None
+            }
+            (None, None) => {
+                complain("userEmail", "is missing; give exactly one of userEmail, userID");
+                None
+            }
+        };
+        if let Some((name, subject)) = &subject {
+            let length = subject.as_field().1.chars().count();
+            if !(1..=MAX_SUBJECT_CHARS).contains(&length) {
+                complain(name, "must have 1 to 1024 characters");
+            }
+        }
+        let limit = one("limit").map_or(Some(DEFAULT_LIMIT), |text| {
+            text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        });
+        if limit.is_none() {
+            complain("limit", "must be from 1 to 100");
+        }
+        let cursor = one("cursor").map(Cursor::decode);
+        if matches!(cursor, Some(None)) {
+            complain("cursor", "is none that a list gave as nextCursor");
+        }
+        match (subject, limit) {
+            (Some((_, subject)), Some(limit)) if errors.is_empty() => {
+                Ok(Self { subject, limit, cursor: cursor.flatten() })
+            }
+            _ => Err(Problem::invalid(errors)),
+        }
+    }
+}
+
+/// The name under which the caller's keys are kept apart from those of others.
+async fn authenticate(app: &App, request: &Request) -> Result<String, Problem> {
+    let unauthorized = |detail: &str| Problem::new(Kind::Unauthorized, detail);
+    if app.settings.api_auth == ApiAuth::Iam {
+        // The gateway has checked the signature; a route that does not check has no principal to show.
+        return principal(request)
+            .map(|principal| format!("iam:{principal}"))
+            .ok_or_else(|| unauthorized("Sign the request with AWS credentials (SigV4)."));
+    }
+    let header = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let presented = header
+        .and_then(token::from_authorization)
+        .ok_or_else(|| unauthorized("Give an API token: Authorization: Bearer {token}."))?;
+    let name_of = |secrets: &model::secrets::RequestSecrets| {
+        secrets.api_tokens.name_of(presented).map(|name| format!("token:{name}"))
+    };
+    if let Some(name) = name_of(&*app.secrets().await?) {
+        return Ok(name);
+    }
+    // It may have been added since the secrets were read.
+    let refreshed = app.secrets.refresh().await;
+    refreshed
+        .and_then(|secrets| name_of(&secrets))
+        .ok_or_else(|| unauthorized("This API token is not known."))
+}
+
+/// The principal that the gateway's IAM check found. An assumed role's session is left off: a retry comes from
+/// another.
+fn principal(request: &Request) -> Option<String> {
+    let arn = match request.request_context() {
+        RequestContext::ApiGatewayV2(context) => context.authorizer?.iam?.user_arn?,
+        RequestContext::ApiGatewayV1(context) => context.identity.user_arn?,
+        _ => return None,
+    };
+    if arn.is_empty() {
+        return None;
+    }
+    Some(match arn.split_once(":assumed-role/") {
+        Some((account, role)) => {
+            format!("{account}:assumed-role/{}", role.split('/').next().unwrap_or(role))
+        }
+        None => arn,
+    })
+}
+
+/// JSON by any of its names, none at all, or what `curl -d` declares.
+fn check_content_type(request: &Request) -> Result<(), Problem> {
+    let unsupported = |detail: &str| Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        return unsupported("Send the body without a Content-Encoding.");
+    }
+    let Some(declared) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
+    let declared = declared.to_str().unwrap_or_default().to_ascii_lowercase();
+    let essence = declared.split(';').next().unwrap_or_default().trim();
+    let json = essence == "application/json" || essence == "text/json" || essence.ends_with("+json");
+    if json || essence.is_empty() || essence == "application/x-www-form-urlencoded" {
+        return Ok(());
+    }
+    unsupported("Send JSON: Content-Type: application/json.")
+}
+
+fn key_of_header(request: &Request) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut headers = request.headers().get_all("idempotency-key").iter();
+    let Some(value) = headers.next() else { return Ok(None) };
+    let key = value.to_str().ok().and_then(IdempotencyKey::parse);
+    match key {
+        Some(key) if headers.next().is_none() => Ok(Some(key)),
+        _ => {
+            let detail = "Idempotency-Key must be one value of 1 to 255 visible ASCII characters.";
+            Err(Problem::new(Kind::Malformed, detail))
+        }
+    }
+}
+
+/// Whether `Accept` wants Markdown more than JSON; JSON if it is all the same.
+fn prefers_markdown(request: &Request) -> bool {
+    let mut best: Option<(f32, bool)> = None;
+    for accept in request.headers().get_all(header::ACCEPT) {
+        for range in accept.to_str().unwrap_or_default().split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let markdown = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+                "text/markdown" => true,
+                "application/json" | "application/*" | "*/*" => false,
+                _ => continue,
+            };
+            let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
+            if quality > 0.0 && best.is_none_or(|(other, _)| quality > other) {
+                best = Some((quality, markdown));
+            }
+        }
+    }
+    best.is_some_and(|(_, markdown)| markdown)
+}
+
+fn not_found() -> Problem {
+    Problem::new(
+        Kind::NotFound,
+        "There is no request of this id; it may have been deleted, or its time is over.",
+    )
+}

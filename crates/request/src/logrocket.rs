@@ -1,0 +1,155 @@
+//! LogRocket's Highlights API: <https://docs.logrocket.com/docs/session-highlights-api>.
+
+use aws::clock;
+use model::answer::{PollAnswer, PostAnswer};
+use model::request::Question;
+use model::settings::App;
+use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// An idle connection is dropped before the other side would: one that was closed meanwhile costs a retry.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+/// Answers to a POST are an id or an error.
+const MAX_POST_ANSWER: usize = 64 * 1024;
+/// A polled result; one that is longer would not fit a callback either.
+const MAX_POLL_ANSWER: usize = 8 * 1024 * 1024;
+
+/// A client for one app.
+pub struct LogRocket {
+    client: Client,
+    /// `…/v1/orgs/{org}/apps/{app}/highlights`, without the slash that the POST wants.
+    url: String,
+}
+
+/// An answer, read whole.
+struct Answer {
+    status: StatusCode,
+    retry_after: Option<String>,
+    body: Vec<u8>,
+}
+
+impl LogRocket {
+    pub fn new(api_url: &str, app: &App) -> Result<Self, reqwest::Error> {
+        let (org, app) = app.org_and_app();
+        let client = Client::builder()
+            .user_agent(concat!("galileo-highlights/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            // A redirect would carry the key elsewhere; it is a refusal, and its cause is ours to mend.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()?;
+        Ok(Self { client, url: format!("{api_url}/v1/orgs/{org}/apps/{app}/highlights") })
+    }
+
+    /// Asks for highlights, to be posted to `callback_url`.
+    pub async fn post(
+        &self,
+        key: &SecretString,
+        question: &Question,
+        callback_url: &str,
+        within: Duration,
+    ) -> PostAnswer {
+        let request = self.client.post(format!("{}/", self.url)).json(&body(question, callback_url));
+        match self.send(request, key, MAX_POST_ANSWER, within).await {
+            Ok(answer) => {
+                let retry_after = answer.retry_after.as_deref();
+                without_key(
+                    PostAnswer::read(answer.status.as_u16(), retry_after, &answer.body, clock::now()),
+                    key,
+                )
+            }
+            // Without a connection not one byte was sent.
+            Err(error) if error.is_connect() => {
+                tracing::warn!(error = chain(error), "no connection to LogRocket");
+                PostAnswer::NotTaken { retry_after: None }
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(error), "no answer from LogRocket");
+                PostAnswer::Unknown
+            }
+        }
+    }
+
+    /// Asks what became of an attempt.
+    pub async fn poll(&self, key: &SecretString, id: &str, within: Duration) -> PollAnswer {
+        let request = self.client.get(&self.url).query(&[("id", id)]);
+        match self.send(request, key, MAX_POLL_ANSWER, within).await {
+            Ok(answer) => {
+                let retry_after = answer.retry_after.as_deref();
+                PollAnswer::read(answer.status.as_u16(), retry_after, &answer.body, id, clock::now())
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(error), "no answer from LogRocket to a poll");
+                PollAnswer::Nothing { retry_after: None }
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        key: &SecretString,
+        max_body: usize,
+        within: Duration,
+    ) -> Result<Answer, reqwest::Error> {
+        let mut request = request.timeout(within);
+        // The secret was read as visible ASCII, so this cannot fail.
+        if let Ok(mut value) = HeaderValue::from_str(&format!("token {}", key.expose_secret())) {
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        let mut response = request.send().await?;
+        let retry_after = response.headers().get(RETRY_AFTER);
+        Ok(Answer {
+            status: response.status(),
+            retry_after: retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned),
+            body: read_body(&mut response, max_body).await?,
+        })
+    }
+}
+
+/// At most `max` bytes; what is cut off makes the body unreadable, which is what it is.
+async fn read_body(response: &mut Response, max: usize) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = max.saturating_sub(body.len());
+        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        if room < chunk.len() {
+            break;
+        }
+    }
+    Ok(body)
+}
+
+fn body(question: &Question, callback_url: &str) -> Value {
+    let (subject, name) = question.subject.as_field();
+    let mut body = json!({ subject: name, "webhookURL": callback_url });
+    if let Some(question) = &question.question {
+        body["question"] = json!(question);
+    }
+    if let Some(range) = &question.time_range {
+        body["timeRange"] = json!(range);
+    }
+    body
+}
+
+/// LogRocket's words may quote the key that they complain about.
+fn without_key(answer: PostAnswer, key: &SecretString) -> PostAnswer {
+    match answer {
+        PostAnswer::Refused(mut refusal) => {
+            refusal.message = refusal.message.replace(key.expose_secret(), "(the key)");
+            PostAnswer::Refused(refusal)
+        }
+        other => other,
+    }
+}
+
+/// The URL would show the id that is polled; it says nothing that the message does not.
+fn chain(error: reqwest::Error) -> String {
+    aws::telemetry::chain(&error.without_url())
+}

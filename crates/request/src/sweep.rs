@@ -1,0 +1,233 @@
+//! The minute's pass over records that have work due. It is the guarantee: whatever failed before, a record
+//! that is not settled has a due date, and is found here once that has passed.
+
+use crate::app::{App, Invocation, table_unavailable};
+use crate::post::{Audience, Posted};
+use aws::clock;
+use aws::table::{Changed, DueItem, NewsReceipt, TableError};
+use futures::future::try_join_all;
+use futures::stream::{self, StreamExt};
+use model::answer::PollAnswer;
+use model::callback::Outcome;
+use model::problem::Problem;
+use model::record::{Record, SHARDS};
+use model::rules::{News, NewsOutcome, Work};
+use serde::Serialize;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Records of one shard that are looked at in one go.
+const BATCH: i32 = 50;
+/// Records that are worked on side by side.
+const AT_ONCE: usize = 10;
+/// The longest that LogRocket is waited for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(7);
+/// The longest that one record's work takes: LogRocket, and the table before and after it. What cannot be
+/// begun in time is left due.
+const WORK_TAKES: Duration = Duration::from_secs(13);
+
+/// What one sweep did.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Swept {
+    /// Records that were found due.
+    due: usize,
+    /// Those of them that this sweep worked on.
+    claimed: usize,
+    /// Those of them that could not be brought on, and stay due.
+    failed: usize,
+    /// How long the oldest of them had been due.
+    oldest_due_seconds: u64,
+}
+
+impl App {
+    /// Works on what is due, the longest due first, while there is time.
+    pub async fn sweep(&self, invocation: &Invocation) -> Result<Swept, Problem> {
+        let mut swept = Swept::default();
+        let until = invocation.deadline.checked_sub(WORK_TAKES).unwrap_or(invocation.deadline);
+        loop {
+            let found = self.due().await.map_err(|error| table_unavailable(&error))?;
+            let more = found.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
+            swept.count_due(&found);
+            let ends = self.work_on_all(found, until).await;
+            let claimed = swept.count_ends(&ends);
+            // A round in which nothing could be claimed finds the same again.
+            if !more || claimed == 0 || Instant::now() >= until {
+                break;
+            }
+        }
+        tracing::info!(
+            due = swept.due,
+            claimed = swept.claimed,
+            failed = swept.failed,
+            oldestDueSeconds = swept.oldest_due_seconds,
+            "swept"
+        );
+        Ok(swept)
+    }
+
+    async fn due(&self) -> Result<Vec<DueItem>, TableError> {
+        let now = clock::now();
+        let shards = try_join_all((0..SHARDS).map(|shard| self.table.due(shard, BATCH, now))).await?;
+        let mut due: Vec<DueItem> = shards.into_iter().flatten().collect();
+        due.sort_by_key(|item| item.due_since);
+        Ok(due)
+    }
+
+    async fn work_on_all(&self, due: Vec<DueItem>, until: Instant) -> Vec<End> {
+        let works = due.into_iter().map(|item| async move {
+            if Instant::now() >= until {
+                return End::NotClaimed;
+            }
+            match self.work_on(&item).await {
+                Ok(true) => End::Done,
+                Ok(false) => End::NotClaimed,
+                Err(error) => {
+                    let (id, error) = (item.request_id.as_str(), aws::telemetry::chain(&error));
+                    tracing::error!(requestID = id, error, "the work stays due");
+                    End::Failed
+                }
+            }
+        });
+        stream::iter(works).buffer_unordered(AT_ONCE).collect().await
+    }
+
+    /// Claims one record and does what is due; `false` if somebody else has it.
+    async fn work_on(&self, item: &DueItem) -> Result<bool, WorkError> {
+        let rules = &self.settings.shared.rules;
+        let Some(record) = self.table.claim(&item.request_id, item.due_at, clock::now(), rules).await? else {
+            return Ok(false);
+        };
+        match record.work(clock::now(), rules) {
+            Work::Wait => self.release(record).await?,
+            Work::Start { attempt } => self.start_attempt(record, attempt).await?,
+            Work::Poll { attempt, log_rocket_request_id, last } => {
+                self.poll(record, attempt, &log_rocket_request_id, last).await?;
+            }
+            Work::Expire => self.expire(record).await?,
+            Work::Fail => {
+                let now = clock::now();
+                let id = record.request_id.clone();
+                self.table.change(record, |record| record.fail(now, rules)).await?;
+                tracing::warn!(requestID = id.as_str(), "failed: no attempt is left");
+            }
+        }
+        Ok(true)
+    }
+
+    async fn start_attempt(&self, record: Record, attempt: u32) -> Result<(), WorkError> {
+        let (now, rules, reserved) = (clock::now(), &self.settings.shared.rules, self.reserved());
+        let rule = |record: &Record| {
+            // Asked again of what another writer left: the attempt may be needless by then.
+            let needed = record.work(now, rules) == Work::Start { attempt };
+            needed.then(|| record.start(attempt, reserved.clone(), now, rules))
+        };
+        let id = record.request_id.clone();
+        match self.table.change(record.clone(), rule).await? {
+            Changed::Written(started) => {
+                tracing::info!(requestID = id.as_str(), attempt, "the next attempt");
+                let until = Instant::now() + ANSWER_WITHIN;
+                match self.post(*started, Audience::Promised, until).await.map_err(WorkError::Problem)? {
+                    Posted::Promised | Posted::Refused(_) => Ok(()),
+                }
+            }
+            Changed::OverBudget => {
+                tracing::warn!(requestID = id.as_str(), "failed: over the month's budget");
+                self.table.change(record, |record| record.over_budget(now, rules)).await?;
+                Ok(())
+            }
+            Changed::Unchanged(current) => self.release(*current).await,
+            Changed::Gone => Ok(()),
+        }
+    }
+
+    async fn poll(&self, record: Record, attempt: u32, id: &str, last: bool) -> Result<(), WorkError> {
+        let secrets = self.secrets().await.map_err(WorkError::Problem)?;
+        let retry_after = match self.log_rocket.poll(&secrets.log_rocket_api_key, id, ANSWER_WITHIN).await {
+            PollAnswer::Report(report) if report.outcome != Outcome::Pending => {
+                let news = News {
+                    attempt,
+                    log_rocket_request_id: report.log_rocket_request_id,
+                    outcome: NewsOutcome::from(report.outcome),
+                };
+                return self.receive(record, &news).await;
+            }
+            PollAnswer::Report(_) => None,
+            PollAnswer::Unauthorized => {
+                self.secrets.refresh().await;
+                tracing::error!(
+                    requestID = record.request_id.as_str(),
+                    "LogRocket refuses the key to a poll"
+                );
+                None
+            }
+            PollAnswer::Nothing { retry_after } => retry_after,
+        };
+        if last {
+            return self.expire(record).await;
+        }
+        let (now, rules) = (clock::now(), &self.settings.shared.rules);
+        self.table.change(record, |record| record.poll_again(attempt, retry_after, now, rules)).await?;
+        Ok(())
+    }
+
+    async fn receive(&self, record: Record, news: &News) -> Result<(), WorkError> {
+        let rules = &self.settings.shared.rules;
+        let received = self.table.receive(&record.request_id, news, clock::now(), rules).await?;
+        tracing::info!(requestID = record.request_id.as_str(), attempt = news.attempt, ?received, "polled");
+        match received {
+            NewsReceipt::Stored(_) | NewsReceipt::Gone => Ok(()),
+            // The record was changed meanwhile; its due date is computed anew.
+            NewsReceipt::Known | NewsReceipt::OtherId => self.release(record).await,
+        }
+    }
+
+    async fn expire(&self, record: Record) -> Result<(), WorkError> {
+        let (now, rules) = (clock::now(), &self.settings.shared.rules);
+        let id = record.request_id.clone();
+        if let Changed::Written(_) = self.table.change(record, |record| record.expire(now, rules)).await? {
+            tracing::warn!(requestID = id.as_str(), "expired");
+        }
+        Ok(())
+    }
+
+    async fn release(&self, record: Record) -> Result<(), WorkError> {
+        let now = clock::now();
+        self.table.change(record, |record| record.release(now)).await?;
+        Ok(())
+    }
+}
+
+/// The work could not be done; the claim's lease passes, and the next sweep takes it.
+#[derive(Debug, thiserror::Error)]
+enum WorkError {
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error("{}", .0.detail)]
+    Problem(Problem),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Done,
+    Failed,
+    NotClaimed,
+}
+
+impl Swept {
+    fn count_due(&mut self, found: &[DueItem]) {
+        let now = clock::now();
+        let oldest = found.iter().map(|item| now.since(item.due_since).as_secs()).max();
+        self.oldest_due_seconds = self.oldest_due_seconds.max(oldest.unwrap_or(0));
+        self.due += found.len();
+    }
+
+    /// Answers how many of them were claimed.
+    fn count_ends(&mut self, ends: &[End]) -> usize {
+        let failed = ends.iter().filter(|end| **end == End::Failed).count();
+        let claimed = ends.iter().filter(|end| **end != End::NotClaimed).count();
+        self.failed += failed;
+        self.claimed += claimed;
+        claimed
+    }
+}
