@@ -1,0 +1,64 @@
+# Needs make, Rust and Python 3 with venv; `make tools` fetches the rest into .tools/, and cargo-lambda adds rustc's target
+# for the other processor by rustup.
+
+TOOLS := $(CURDIR)/.tools
+export PATH := $(TOOLS)/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+
+# CI builds what Cargo.lock says or nothing.
+LOCKED := $(if $(CI),--locked)
+
+# The template's check builds with SAM as a deployment does, but for this machine's processor and without
+# optimisation: fat LTO takes minutes and finds nothing here. `make template SAM_BUILD_MODE=` optimises.
+SAM_BUILD_MODE ?= debug
+HOST_ARCH := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help tools demo dev test lint template build deploy clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+tools: $(TOOLS)/.installed ## cargo-lambda, SAM and cfn-lint into .tools/, in the versions of tools/requirements.txt
+
+# Made anew when the versions change: a venv that is upgraded in place keeps what nothing needs any more.
+$(TOOLS)/.installed: tools/requirements.txt
+	rm -rf $(TOOLS)
+	python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+demo: tools ## one request's whole way, on this machine, with no account
+	cargo run $(LOCKED) --package local -- demo
+
+dev: tools ## the same, kept running for curl
+	cargo run $(LOCKED) --package local -- dev
+
+# The integration tests come last, so that what is printed last is a count of tests and not of none. The selection of
+# packages is the same throughout: another one means other features, and all dependencies built again.
+test: lint template ## everything
+	cargo build $(LOCKED) --workspace --bins --examples
+	cargo test $(LOCKED) --workspace --doc
+	cargo test $(LOCKED) --workspace --no-fail-fast --lib --bins
+	cargo test $(LOCKED) --workspace --no-fail-fast --test '*'
+
+lint: ## formatting and clippy, without a warning
+	cargo fmt --all --check
+	cargo clippy $(LOCKED) --workspace --all-targets -- --deny warnings
+
+template: tools ## template.yaml is valid, and SAM builds from it
+	sam validate --lint
+	cfn-lint template.yaml
+	SAM_BUILD_MODE=$(SAM_BUILD_MODE) sam build --build-dir .aws-sam/check --parameter-overrides Architecture=$(HOST_ARCH)
+
+build: tools ## what is deployed, into .aws-sam/build; ARGS are passed on
+	sam build $(ARGS)
+
+deploy: tools ## build, and `sam deploy --guided`; ARGS are passed on
+	sam build
+	sam deploy --guided $(ARGS)
+
+clean: ## remove what was built; the tools stay
+	cargo clean
+	rm -rf .aws-sam .local
