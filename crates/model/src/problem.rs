@@ -91,9 +91,9 @@ impl Problem {
         Self { retry_after: Some(wait), ..self }
     }
 
-    /// Whole seconds for the `Retry-After` header, at least one.
+    /// Whole seconds for the `Retry-After` header: rounded up, for an earlier try would be in vain.
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.retry_after.map(|wait| wait.as_secs().max(1))
+        self.retry_after.map(|wait| wait.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX))
     }
 
     /// The `application/problem+json` document.

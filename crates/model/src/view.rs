@@ -52,9 +52,12 @@ pub fn whole(record: &Record, result: Option<&HighlightsResult>) -> Value {
     view
 }
 
-/// A delivery is there, and due, from the outcome on.
+/// One for each destination, due from the outcome on; none where the caller was told of a refusal himself.
 fn deliveries(record: &Record) -> Value {
     let due = record.webhook_due_at.map(|at| at.to_string());
+    if record.status != Status::Pending && due.is_none() {
+        return json!([]);
+    }
     record
         .destinations
         .iter()
