@@ -1,6 +1,5 @@
 //! The secrets: fetched, merged, cached for five minutes, and fetched again when one was not accepted.
 
-use crate::clock;
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
@@ -61,9 +60,8 @@ impl<T> Secrets<T> {
     }
 
     /// The secrets, at most five minutes old. Older ones serve on while new ones cannot be had.
-    pub async fn get(&self) -> Result<Arc<T>, SecretsError> {
+    pub async fn get(&self, now: Time) -> Result<Arc<T>, SecretsError> {
         let mut cached = self.cached.lock().await;
-        let now = clock::now();
         if let Some(cached) = cached.as_ref().filter(|cached| now.since(cached.fetched_at) < FRESH_FOR) {
             return Ok(cached.secrets.clone());
         }
@@ -82,9 +80,8 @@ impl<T> Secrets<T> {
 
     /// Fetches them again after one was not accepted; `None` if that was done within the last minute or
     /// cannot be done now.
-    pub async fn refresh(&self) -> Option<Arc<T>> {
+    pub async fn refresh(&self, now: Time) -> Option<Arc<T>> {
         let mut cached = self.cached.lock().await;
-        let now = clock::now();
         if cached.as_ref().is_some_and(|cached| now.since(cached.fetched_at) < BETWEEN_REFRESHES) {
             return None;
         }

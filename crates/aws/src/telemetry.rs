@@ -4,6 +4,7 @@
 //! invocation's. What never goes in: a body, a secret, a token, an e-mail address, a highlights text.
 
 use lambda_runtime::Context;
+use std::process::ExitCode;
 use tracing::{Level, Span};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -30,6 +31,17 @@ pub fn init() {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!(target: "panic", place, "panicked");
         }));
+    }
+}
+
+/// How the process ends; why it could not go on is one line of the log.
+pub fn exit_code(ran: Result<(), lambda_runtime::Error>) -> ExitCode {
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = chain(&*error), "the function stops");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every invocation works with, and how long one may take.
 
 use crate::logrocket::LogRocket;
+use aws::clock;
 use aws::secrets::{Secrets, SecretsError};
 use aws::table::{Table, TableError};
 use aws_config::SdkConfig;
@@ -43,7 +44,7 @@ impl App {
     }
 
     pub async fn secrets(&self) -> Result<Arc<RequestSecrets>, Problem> {
-        self.secrets.get().await.map_err(|error| secrets_unavailable(&error))
+        self.secrets.get(clock::now()).await.map_err(|error| secrets_unavailable(&error))
     }
 }
 

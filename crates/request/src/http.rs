@@ -245,7 +245,7 @@ async fn authenticate(app: &App, request: &Request) -> Result<String, Problem> {
         return Ok(name);
     }
     // It may have been added since the secrets were read.
-    let refreshed = app.secrets.refresh().await;
+    let refreshed = app.secrets.refresh(clock::now()).await;
     refreshed
         .and_then(|secrets| name_of(&secrets))
         .ok_or_else(|| unauthorized("This API token is not known."))

@@ -115,7 +115,7 @@ impl App {
         let answer = self.log_rocket.post(key, &record.request, &callback_url, left()).await;
         match &answer {
             PostAnswer::Refused(refusal) if refusal.is_about_the_key() => {
-                let Some(secrets) = self.secrets.refresh().await else { return Ok(answer) };
+                let Some(secrets) = self.secrets.refresh(clock::now()).await else { return Ok(answer) };
                 let key = &secrets.log_rocket_api_key;
                 Ok(self.log_rocket.post(key, &record.request, &callback_url, left()).await)
             }

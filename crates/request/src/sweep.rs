@@ -154,7 +154,7 @@ impl App {
             }
             PollAnswer::Report(_) => None,
             PollAnswer::Unauthorized => {
-                self.secrets.refresh().await;
+                self.secrets.refresh(clock::now()).await;
                 tracing::error!(
                     requestID = record.request_id.as_str(),
                     "LogRocket refuses the key to a poll"

@@ -1,5 +1,6 @@
 //! What every invocation works with.
 
+use aws::clock;
 use aws::secrets::Secrets;
 use aws::table::Table;
 use aws_config::SdkConfig;
@@ -17,7 +18,7 @@ impl App {
     /// invocations that need them try again, and say so.
     pub async fn start(settings: Settings, config: &SdkConfig) -> Self {
         let secrets = Secrets::new(&settings.secrets, config, SecretDocument::for_webhook);
-        if let Err(error) = secrets.get().await {
+        if let Err(error) = secrets.get(clock::now()).await {
             tracing::error!(error = aws::telemetry::chain(&error), "the secrets cannot be had");
         }
         // No POST is made here, so the budget is not this function's.

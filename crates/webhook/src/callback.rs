@@ -90,12 +90,13 @@ impl Target {
             let app = app.settings.app.as_str();
             secrets.callback_keys.verify(app, request_id.as_str(), attempt, token)
         };
-        let secrets = app.secrets.get().await.map_err(|error| {
+        let secrets = app.secrets.get(clock::now()).await.map_err(|error| {
             tracing::error!(error = aws::telemetry::chain(&error), "the secrets cannot be had");
             Problem::new(Kind::Unavailable, "The callback keys cannot be read.").retry_after(TRY_AGAIN_AFTER)
         })?;
         // A key may have been added since the secrets were read.
-        let fitting = fits(&secrets) || app.secrets.refresh().await.is_some_and(|secrets| fits(&secrets));
+        let fitting =
+            fits(&secrets) || app.secrets.refresh(clock::now()).await.is_some_and(|secrets| fits(&secrets));
         if fitting { Ok(Self { request_id, attempt }) } else { Err(unauthorized()) }
     }
 }
