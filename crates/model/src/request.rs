@@ -1,5 +1,6 @@
 //! What a caller asks for, read from the body that every way of asking shares.
 
+use crate::callback::without_bom;
 use crate::destination::{self, Destination, DestinationRules, Target};
 use crate::fields::{Errors, Fields};
 use crate::problem::{Kind, Problem};
@@ -134,7 +135,7 @@ impl NewRequest {
             let detail = format!("The body has {} bytes; at most {MAX_BODY_BYTES} are taken.", body.len());
             return Err(Problem::new(Kind::TooLarge, detail));
         }
-        let value: Value = serde_json::from_slice(body)
+        let value: Value = serde_json::from_slice(without_bom(body))
             .map_err(|error| Problem::new(Kind::Malformed, format!("The body is not JSON: {error}.")))?;
         Self::from_json(&value, rules)
     }

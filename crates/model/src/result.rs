@@ -11,8 +11,9 @@ pub const COMPRESS_OVER_BYTES: usize = 8 * 1024;
 /// A stored result may have this many bytes, compressed or not. An item holds 409,600; the rest is for the
 /// request (at most 25,000), its destinations (20,000) and their delivery marks.
 pub const MAX_STORED_BYTES: usize = 350_000;
-/// No result that fits a Lambda invocation (6 MB) unpacks to more.
-const MAX_UNPACKED_BYTES: u64 = 32 * 1024 * 1024;
+/// A result may have this many bytes as JSON, with quotes and backslashes counted twice: an answer that reads it
+/// back carries it so, inside the 6 MB that Lambda takes.
+pub const MAX_JSON_BYTES: usize = 5_000_000;
 
 /// What LogRocket's Galileo wrote. The texts are Markdown about what strangers typed: hostile input.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,11 +67,13 @@ impl std::fmt::Debug for StoredResult {
     }
 }
 
-/// The result is over [`MAX_STORED_BYTES`] even when compressed.
+/// The result is too large to be kept, and is refused rather than cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the result takes {bytes} bytes; at most {MAX_STORED_BYTES} can be stored")]
-pub struct ResultTooLarge {
-    pub bytes: usize,
+pub enum ResultTooLarge {
+    #[error("the result takes {bytes} bytes, compressed; at most {MAX_STORED_BYTES} can be stored")]
+    Stored { bytes: usize },
+    #[error("the result takes {bytes} bytes; at most {MAX_JSON_BYTES} can be read back")]
+    Json { bytes: usize },
 }
 
 /// What the table holds is not what was stored there.
@@ -78,26 +81,35 @@ pub struct ResultTooLarge {
 pub enum CorruptResult {
     #[error("the stored result cannot be unpacked")]
     Gzip(#[from] std::io::Error),
-    #[error("the stored result is not the JSON of a result")]
-    Json(#[from] serde_json::Error),
+    /// Only where: serde's own words may quote the text, which must not reach a log.
+    #[error("the stored result is not the JSON of a result, at line {line} column {column}")]
+    Json { line: usize, column: usize },
+}
+
+impl From<serde_json::Error> for CorruptResult {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json { line: error.line(), column: error.column() }
+    }
 }
 
 impl StoredResult {
     pub fn pack(result: &HighlightsResult) -> Result<Self, ResultTooLarge> {
-        let unpackable = ResultTooLarge { bytes: usize::MAX };
+        // Writing to memory does not fail; if it ever did, nothing may be stored in its place.
+        let unpackable = ResultTooLarge::Json { bytes: usize::MAX };
         let json = serde_json::to_string(result).map_err(|_| unpackable)?;
         if json.len() <= COMPRESS_OVER_BYTES {
             return Ok(Self::Json(json));
         }
-        // What could not be unpacked again is not stored.
-        if u64::try_from(json.len()).is_ok_and(|bytes| bytes > MAX_UNPACKED_BYTES) {
-            return Err(ResultTooLarge { bytes: json.len() });
+        let escapes = json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        let bytes = json.len() + escapes;
+        if bytes > MAX_JSON_BYTES {
+            return Err(ResultTooLarge::Json { bytes });
         }
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         let packed = encoder.write_all(json.as_bytes()).and_then(|()| encoder.finish());
         let packed = packed.map_err(|_| unpackable)?;
         if packed.len() > MAX_STORED_BYTES {
-            return Err(ResultTooLarge { bytes: packed.len() });
+            return Err(ResultTooLarge::Stored { bytes: packed.len() });
         }
         Ok(Self::Gzip(packed))
     }
@@ -107,7 +119,7 @@ impl StoredResult {
             Self::Json(json) => Ok(serde_json::from_str(json)?),
             Self::Gzip(bytes) => {
                 let mut json = Vec::new();
-                GzDecoder::new(bytes.as_slice()).take(MAX_UNPACKED_BYTES).read_to_end(&mut json)?;
+                GzDecoder::new(bytes.as_slice()).take(MAX_JSON_BYTES as u64).read_to_end(&mut json)?;
                 Ok(serde_json::from_slice(&json)?)
             }
         }
@@ -152,7 +164,18 @@ mod tests {
             })
             .collect();
         let error = StoredResult::pack(&result_of(noise)).unwrap_err();
-        assert!(error.bytes > MAX_STORED_BYTES);
+        assert!(matches!(error, ResultTooLarge::Stored { bytes } if bytes > MAX_STORED_BYTES), "{error}");
+    }
+
+    #[test]
+    fn a_result_that_could_not_be_read_back_is_refused_however_well_it_compresses() {
+        let over = result_of("a".repeat(MAX_JSON_BYTES));
+        assert!(matches!(StoredResult::pack(&over), Err(ResultTooLarge::Json { .. })));
+        // A quote takes two bytes as JSON, and both are escaped once more.
+        let quotes = result_of("\"".repeat(MAX_JSON_BYTES / 4));
+        assert!(matches!(StoredResult::pack(&quotes), Err(ResultTooLarge::Json { .. })));
+        let under = result_of("a".repeat(MAX_JSON_BYTES - 1_000));
+        assert_eq!(StoredResult::pack(&under).unwrap().unpack().unwrap(), under);
     }
 
     #[test]

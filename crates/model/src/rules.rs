@@ -370,7 +370,7 @@ impl Record {
         let mut record = self.clone();
         let due = now.plus(rules.lease);
         record.request_due_at = Some(due);
-        record.expires_at = record.expires_at.max(due.plus(KEPT_AFTER_DUE).ceil_seconds());
+        record.expires_at = record.expires_at.max(kept_until(due));
         record.request_tries += 1;
         Some(record.next())
     }
@@ -547,7 +547,7 @@ impl Record {
 impl Failure {
     /// LogRocket reported failure of the last attempt.
     pub fn log_rocket_failed() -> Self {
-        let message = "LogRocket reported failure as often as it was asked. It may be asked again.";
+        let message = "LogRocket reported failure as often as it was asked. Ask again with a new key.";
         Self { code: FailureCode::LogRocketFailed, message: message.to_owned() }
     }
 }
@@ -565,7 +565,12 @@ fn last_due(pending_until: Time, rules: &Rules) -> Time {
 /// When a record whose last due date is `due` is gone, in epoch seconds.
 pub fn expiry(now: Time, due: Time, rules: &Rules) -> i64 {
     let retention = Duration::from_secs(u64::from(rules.retention_days) * DAY);
-    now.plus(retention).max(due.plus(KEPT_AFTER_DUE)).ceil_seconds()
+    now.plus(retention).ceil_seconds().max(kept_until(due))
+}
+
+/// Until when a record with work due then is kept at least, in epoch seconds.
+pub fn kept_until(due: Time) -> i64 {
+    due.plus(KEPT_AFTER_DUE).ceil_seconds()
 }
 
 /// `base`, doubled with each try, to ten minutes (or `base`, if that is longer).

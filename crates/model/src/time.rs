@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// A point in time: whole milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -56,8 +55,11 @@ impl Time {
 /// RFC 3339 in UTC, `2026-11-22T10:00:00.123Z`.
 impl fmt::Display for Time {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.calendar().format(&Rfc3339).map_err(|_| fmt::Error)?;
-        out.write_str(&text)
+        // Always three digits of fraction, so that times sort as text.
+        let at = self.calendar();
+        let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+        let (hour, minute, second, millis) = (at.hour(), at.minute(), at.second(), at.millisecond());
+        write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
     }
 }
 
@@ -68,6 +70,7 @@ mod tests {
     #[test]
     fn prints_as_rfc_3339_in_utc() {
         assert_eq!(Time(1_715_481_030_123).to_string(), "2024-05-12T02:30:30.123Z");
+        assert_eq!(Time(1_715_481_030_000).to_string(), "2024-05-12T02:30:30.000Z");
     }
 
     #[test]

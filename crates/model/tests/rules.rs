@@ -81,7 +81,7 @@ fn news(attempt: u32, said: Said, id: &str) -> News {
         Said::Failed => NewsOutcome::Failed,
         Said::Ready(n) if n % 2 == 0 => NewsOutcome::Ready(StoredResult::Json(format!("result {n}"))),
         Said::Ready(n) => NewsOutcome::Ready(StoredResult::Gzip(vec![n])),
-        Said::TooLarge(bytes) => NewsOutcome::TooLarge(ResultTooLarge { bytes }),
+        Said::TooLarge(bytes) => NewsOutcome::TooLarge(ResultTooLarge::Stored { bytes }),
     };
     News { attempt, log_rocket_request_id: format!("{id}{attempt}"), outcome }
 }

@@ -19,7 +19,7 @@ Read, as JSON and as Markdown:
   curl $API/highlights/REQUEST_ID -H "Authorization: Bearer $TOKEN"
   curl $API/highlights/REQUEST_ID -H "Authorization: Bearer $TOKEN" -H 'Accept: text/markdown'
 List, newest first:
-  curl "$API/highlights?userEmail=alice@example.com&limit=10" -H "Authorization: Bearer $TOKEN"
+  curl -G $API/highlights --data-urlencode userEmail=alice@example.com -d limit=10 -H "Authorization: Bearer $TOKEN"
 Delete:
   curl -i -X DELETE $API/highlights/REQUEST_ID -H "Authorization: Bearer $TOKEN"
 
@@ -40,7 +40,7 @@ What it was asked and what it called back:
   curl $LOGROCKET/control/posts
   curl $LOGROCKET/control/callbacks
 
-The functions' log follows.
+The functions' log follows, less the sweeps that found nothing.
 "#
     ));
 }

@@ -68,7 +68,9 @@ pub enum StackError {
     Cargo(#[source] io::Error),
     #[error("the functions do not build ({0})")]
     Build(ExitStatus),
-    #[error("`cargo lambda watch` ended ({0}); is cargo-lambda installed (`pip install cargo-lambda`)?")]
+    #[error(
+        "`cargo lambda watch` ended ({0}); is cargo-lambda installed (`make tools`, and `make demo` or `make dev`)?"
+    )]
     Watch(String),
     #[error("{function} ended at its start; {log} says why")]
     FunctionEnded { function: &'static str, log: PathBuf },

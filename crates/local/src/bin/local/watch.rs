@@ -150,6 +150,11 @@ fn send(signal: Signal, processes: &[Pid]) {
     }
 }
 
+/// One a second would push everything else off the screen.
+fn is_idle_sweep(line: &str) -> bool {
+    line.contains(r#""message":"swept","due":0"#)
+}
+
 fn is_running(pid: Pid) -> bool {
     test_kill_process(pid).is_ok()
 }
@@ -228,7 +233,7 @@ impl Log {
         let mut lines = self.lines();
         // A full disk is no reason to stop reading: the child would stand still.
         let _ = writeln!(lines.file, "{line}");
-        if lines.show {
+        if lines.show && !is_idle_sweep(line) {
             say(line);
         }
         // How `cargo lambda watch` tells it; it goes on and waits for a source file to change.
