@@ -7,6 +7,7 @@ use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use model::problem::{Kind, Problem};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 
@@ -65,13 +66,33 @@ where
     F: FnMut(Request) -> R,
     R: Future<Output = Response<Body>> + Send,
 {
-    let service = service_fn(move |request| respond(request).map(Ok::<_, Infallible>));
+    let mut is_read = false;
+    let service = service_fn(|request| {
+        is_read = true;
+        respond(request).map(Ok::<_, Infallible>)
+    });
     let event = LambdaEvent::new(event, context);
-    // lambda_http panics at an event whose body is not the base64 that it claims, or whose path is none.
+    // lambda_http panics at an event whose body is not the base64 that it claims, or whose path or query is none.
     let answer = AssertUnwindSafe(async { Adapter::from(service).call(event).await }).catch_unwind().await;
     match answer {
         Ok(Ok(response)) => json(&response),
         Ok(Err(never)) => match never {},
-        Err(_) => Err(FunctionError::invalid("The HTTP event cannot be read.")),
+        Err(_) if is_read => Err(FunctionError {
+            error_type: "Panicked",
+            message: "The function panicked; its log says where.".to_owned(),
+        }),
+        Err(_) => json(&unreadable()),
     }
+}
+
+/// The answer to an HTTP request that could not even be made of its event, in the form that every gateway takes.
+fn unreadable() -> Value {
+    let problem =
+        Problem::new(Kind::Malformed, "The host, path, query or body of the request cannot be read.");
+    json!({
+        "statusCode": problem.kind.status(),
+        "headers": { "content-type": "application/problem+json", "cache-control": "no-store" },
+        "body": problem.to_json().to_string(),
+        "isBase64Encoded": false,
+    })
 }

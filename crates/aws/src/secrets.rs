@@ -41,6 +41,18 @@ enum Source {
 struct Cached<T> {
     secrets: Arc<T>,
     fetched_at: Time,
+    /// When they were last asked for, with success or without.
+    tried_at: Time,
+}
+
+impl<T> Cached<T> {
+    fn is_fresh(&self, now: Time) -> bool {
+        now.since(self.fetched_at) < FRESH_FOR
+    }
+
+    fn was_just_tried(&self, now: Time) -> bool {
+        now.since(self.tried_at) < BETWEEN_REFRESHES
+    }
 }
 
 impl<T> Secrets<T> {
@@ -62,7 +74,8 @@ impl<T> Secrets<T> {
     /// The secrets, at most five minutes old. Older ones serve on while new ones cannot be had.
     pub async fn get(&self, now: Time) -> Result<Arc<T>, SecretsError> {
         let mut cached = self.cached.lock().await;
-        if let Some(cached) = cached.as_ref().filter(|cached| now.since(cached.fetched_at) < FRESH_FOR) {
+        let served = cached.as_ref().filter(|cached| cached.is_fresh(now) || cached.was_just_tried(now));
+        if let Some(cached) = served {
             return Ok(cached.secrets.clone());
         }
         match (self.fetch().await, cached.as_mut()) {
@@ -71,24 +84,26 @@ impl<T> Secrets<T> {
             (Err(error), Some(old)) => {
                 let error = crate::telemetry::chain(&error);
                 tracing::warn!(error, "the secrets cannot be refreshed; the ones known are used on");
-                // Not at every invocation again.
-                old.fetched_at = Time(now.0 - millis(FRESH_FOR) + millis(BETWEEN_REFRESHES));
+                old.tried_at = now;
                 Ok(old.secrets.clone())
             }
         }
     }
 
-    /// Fetches them again after one was not accepted; `None` if that was done within the last minute or
+    /// Fetches them again after one was not accepted; `None` if that was tried within the last minute or
     /// cannot be done now.
     pub async fn refresh(&self, now: Time) -> Option<Arc<T>> {
         let mut cached = self.cached.lock().await;
-        if cached.as_ref().is_some_and(|cached| now.since(cached.fetched_at) < BETWEEN_REFRESHES) {
+        if cached.as_ref().is_some_and(|cached| cached.was_just_tried(now)) {
             return None;
         }
         match self.fetch().await {
             Ok(secrets) => Some(keep(&mut cached, secrets, now)),
             Err(error) => {
                 tracing::warn!(error = crate::telemetry::chain(&error), "the secrets cannot be refreshed");
+                if let Some(old) = cached.as_mut() {
+                    old.tried_at = now;
+                }
                 None
             }
         }
@@ -111,12 +126,8 @@ impl<T> Secrets<T> {
 
 fn keep<T>(cached: &mut Option<Cached<T>>, secrets: T, now: Time) -> Arc<T> {
     let secrets = Arc::new(secrets);
-    *cached = Some(Cached { secrets: secrets.clone(), fetched_at: now });
+    *cached = Some(Cached { secrets: secrets.clone(), fetched_at: now, tried_at: now });
     secrets
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 async fn fetch_one(client: &aws_sdk_secretsmanager::Client, id: &str) -> Result<String, SecretsError> {

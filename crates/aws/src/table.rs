@@ -41,8 +41,9 @@ pub enum TableError {
     /// Other writers changed the record each time that it was read.
     #[error("the record changed too often to be written")]
     Contended,
+    /// Not a source: it quotes what stands there, which must not reach a log.
     #[error("an item of the table is no record")]
-    Corrupt(#[source] serde_dynamo::Error),
+    Corrupt(serde_dynamo::Error),
 }
 
 impl Table {

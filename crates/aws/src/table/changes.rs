@@ -95,6 +95,10 @@ impl Table {
                 Save::Done => return Ok(Changed::Written(Box::new(next))),
                 Save::OverBudget => return Ok(Changed::OverBudget),
                 Save::Current(None) => return Ok(Changed::Gone),
+                // Deleted, or expired, and opened anew: not the one that the caller knows.
+                Save::Current(Some(found)) if found.created_at != current.created_at => {
+                    return Ok(Changed::Gone);
+                }
                 Save::Current(Some(found)) if *found == next => return Ok(Changed::Written(found)),
                 Save::Current(Some(found)) => current = found,
             }
@@ -138,7 +142,10 @@ impl Table {
     }
 
     /// Takes the work of a record that was seen due, and answers the record; `None` if somebody else has it, or
-    /// it is done.
+    /// it is done. One update, but for a record whose retention ends within two days.
+    ///
+    /// A claim whose answer was lost is `None` too: nothing tells it from another's of the same millisecond. The
+    /// work is due again when the lease is over.
     pub async fn claim(
         &self,
         id: &RequestId,
@@ -149,15 +156,28 @@ impl Table {
         if seen_due > now {
             return Ok(None);
         }
+        let due = now.plus(rules.lease);
         let mut expression = Expression::default();
-        expression.set("requestDueAt", number(now.plus(rules.lease).0));
+        expression.set("requestDueAt", number(due.0));
         expression.increment("requestTries");
         expression.increment("version");
         expression.require_equal("requestDueAt", number(seen_due.0));
-        match self.send_update(id, expression.finish(), ReturnValue::AllNew).await {
-            Ok(output) => output.attributes.map(record).transpose(),
-            Err(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(None),
-            Err(error) => Err(unavailable(error)),
+        // An update cannot take the later of two dates: a record that would expire too early is left to the rule.
+        expression.compare("expiresAt", ">=", number(rules::kept_until(due)));
+        let found = match self.send_update(id, expression.finish(), ReturnValue::AllNew).await {
+            Ok(output) => return output.attributes.map(record).transpose(),
+            Err(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                failed.item.map(record).transpose()?
+            }
+            Err(error) => return Err(unavailable(error)),
+        };
+        let Some(found) = found.filter(|found| found.request_due_at == Some(seen_due)) else {
+            return Ok(None);
+        };
+        let Some(claimed) = found.claim(now, rules) else { return Ok(None) };
+        match self.save(&found, &claimed).await? {
+            Save::Done => Ok(Some(claimed)),
+            _ => Ok(None),
         }
     }
 
@@ -344,6 +364,8 @@ fn difference(old: &Record, new: &Record) -> Result<Expression, TableError> {
         }
     }
     expression.require_equal("version", number(old.version));
+    // Versions begin again with a record that takes the place of a deleted one.
+    expression.require_equal("createdAt", number(old.created_at.0));
     Ok(expression)
 }
 

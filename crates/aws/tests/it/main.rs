@@ -1,0 +1,11 @@
+//! The table and the secrets, against an embedded DynamoDB that is made from the template.
+
+#![cfg(test)]
+
+mod equal_to_rules;
+mod given;
+mod one_call;
+mod queries;
+mod races;
+mod secrets;
+mod world;

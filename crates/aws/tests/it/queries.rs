@@ -1,0 +1,192 @@
+//! What the indexes find.
+
+use crate::world::{
+    START, World, after, asked, id, new_request, news, opened, origin, ready, refused, settled,
+};
+use aws::table::{Cursor, DueItem, Table};
+use model::record::{Record, SHARDS, Status, Summary};
+use model::request::Question;
+use model::rules::{NewsOutcome, Rules};
+use model::time::Time;
+use std::time::Duration;
+
+fn record_of(question: &Question, key: &str, now: Time, rules: &Rules) -> Record {
+    Record::open(id(key), origin("run"), new_request(question.clone(), Vec::new()), None, now, rules)
+}
+
+async fn pages(table: &Table, question: &Question, limit: usize, now: Time) -> Vec<Vec<Summary>> {
+    let (mut pages, mut after) = (Vec::new(), None);
+    loop {
+        let page = table.list(&question.subject, limit, after.as_ref(), now).await.unwrap();
+        pages.push(page.requests);
+        let Some(next) = page.next else { return pages };
+        after = Some(Cursor::decode(&next.encode()).unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_has_every_request_once_newest_first_whatever_the_page() {
+    let world = World::start().await;
+    let short = Rules { retention_days: 1, pending_timeout: Duration::ZERO, ..Rules::default() };
+    let now = after(5 * 24 * 60 * 60);
+    for count in 0..=7 {
+        let question = asked(&format!("user-{count}"));
+        let mut expected = Vec::new();
+        for n in 0..count {
+            let key = |kind| format!("{kind}-{count}-{n}");
+            let at = after(10 * n);
+            let record = record_of(&question, &key("kept"), at, &Rules::default());
+            expected.insert(0, Summary::from(&world.given(record).await));
+            // Between them, some whose retention is over, and another's.
+            for m in 0..n % 3 {
+                let gone =
+                    record_of(&question, &format!("{}-{m}", key("gone")), after(10 * n + 1 + m), &short);
+                assert!(gone.is_gone(now));
+                world.given(gone).await;
+            }
+            world.given(record_of(&asked("other"), &key("other"), at, &Rules::default())).await;
+        }
+        for limit in 1..=8 {
+            let pages = pages(world.direct(), &question, limit, now).await;
+            assert_eq!(pages.len(), expected.len().div_ceil(limit).max(1), "{count} by {limit}");
+            assert!(pages.iter().rev().skip(1).all(|page| page.len() == limit), "{count} by {limit}");
+            assert_eq!(pages.concat(), expected, "{count} by {limit}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_the_same_millisecond_are_neither_lost_nor_shown_twice() {
+    let world = World::start().await;
+    let question = asked("user");
+    let mut expected = Vec::new();
+    for n in 0..7 {
+        let record = record_of(&question, &n.to_string(), after(n / 4), &Rules::default());
+        expected.push(world.given(record).await.request_id);
+    }
+    expected.sort();
+    for limit in 1..=7 {
+        let listed = pages(world.direct(), &question, limit, START).await.concat();
+        assert!(listed.windows(2).all(|pair| pair[0].created_at >= pair[1].created_at));
+        let mut ids: Vec<_> = listed.into_iter().map(|entry| entry.request_id).collect();
+        ids.sort();
+        assert_eq!(ids, expected, "by {limit}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_question_is_found_while_it_is_new_enough_and_not_failed() {
+    let world = World::start().await;
+    let (table, rules) = (world.direct(), Rules::default());
+    let question = asked("user");
+    let find = async |since: Time, now: Time| {
+        let found = table.find_same(&question, since, now).await.unwrap();
+        found.map(|summary| summary.request_id)
+    };
+    assert_eq!(find(START, START).await, None);
+
+    let first = world.given(record_of(&question, "first", START, &rules)).await;
+    let second = world.given(record_of(&question, "second", after(10), &rules)).await;
+    let another = Question { question: Some("another".into()), ..question.clone() };
+    world.given(record_of(&another, "another", after(20), &rules)).await;
+    world.given(record_of(&asked("somebody else"), "else", after(20), &rules)).await;
+
+    assert_eq!(find(START, after(20)).await, Some(second.request_id.clone()), "the newest");
+    assert_eq!(find(after(10), after(20)).await, Some(second.request_id.clone()), "at the limit");
+    assert_eq!(find(Time(after(10).0 + 1), after(20)).await, None, "too old");
+
+    // The metadata is the caller's own, and nothing that LogRocket is asked.
+    let mut noted = question.clone();
+    noted.metadata.insert("nps".into(), "3".into());
+    let found = table.find_same(&noted, START, after(20)).await.unwrap();
+    assert_eq!(found, Some(Summary::from(&second)));
+
+    let failed = refused(&second);
+    table.change(second.clone(), |_| Some(failed.clone())).await.unwrap();
+    assert_eq!(find(START, after(20)).await, Some(first.request_id.clone()), "not the failed one");
+    table.receive(&first.request_id, &news(1, ready()), after(30), &rules).await.unwrap();
+    assert_eq!(find(START, after(40)).await, Some(first.request_id.clone()), "a ready one");
+    assert_eq!(find(START, Time(i64::MAX)).await, None, "not past its retention");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_found_by_log_rockets_id_of_its_latest_attempt() {
+    let world = World::start().await;
+    let (table, rules) = (world.direct(), Rules::default());
+    let record = world.given(opened("k")).await;
+    assert_eq!(table.find_by_log_rocket_id("id-1", START).await.unwrap(), None);
+
+    table.receive(&record.request_id, &news(1, NewsOutcome::Failed), after(1), &rules).await.unwrap();
+    let first = world.stored(&record.request_id).await.unwrap();
+    assert_eq!(table.find_by_log_rocket_id("id-1", after(1)).await.unwrap(), Some(first.clone()));
+    assert_eq!(table.find_by_log_rocket_id("id-1", Time(first.expires_at * 1000)).await.unwrap(), None);
+
+    let start = |record: &Record| Some(record.start(2, None, after(40), &rules));
+    table.change(first, start).await.unwrap();
+    assert!(
+        table.find_by_log_rocket_id("id-1", after(40)).await.unwrap().is_some(),
+        "until there is another"
+    );
+    table.receive(&record.request_id, &news(2, ready()), after(50), &rules).await.unwrap();
+    assert_eq!(table.find_by_log_rocket_id("id-1", after(50)).await.unwrap(), None);
+    let second = world.stored(&record.request_id).await;
+    assert_eq!(table.find_by_log_rocket_id("id-2", after(50)).await.unwrap(), second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn due_is_what_has_work_in_this_shard_by_now_the_longest_due_first() {
+    let world = World::start().await;
+    let (table, rules) = (world.direct(), Rules::default());
+    let mut pending = Vec::new();
+    for n in 0..80 {
+        let new = record_of(&asked("user"), &format!("due-{n}"), after(n * 7 % 80), &rules);
+        let record = world.given(new).await;
+        if n % 4 == 0 {
+            let answer =
+                table.receive(&record.request_id, &news(1, ready()), after(1), &rules).await.unwrap();
+            assert_eq!(answer, settled(Status::Ready));
+        } else {
+            pending.push(record);
+        }
+    }
+    pending.sort_by_key(|record| record.request_due_at);
+
+    let now = after(300 + 40);
+    for shard in 0..SHARDS {
+        let expected: Vec<DueItem> = pending
+            .iter()
+            .filter(|record| record.request_id.shard(SHARDS) == shard)
+            .filter(|record| record.request_due_at.is_some_and(|due| due <= now))
+            .map(|record| DueItem {
+                request_id: record.request_id.clone(),
+                due_at: record.request_due_at.unwrap(),
+                due_since: record.request_due_since.unwrap(),
+            })
+            .collect();
+        assert!(expected.len() > 2);
+        assert_eq!(table.due(shard, 50, now).await.unwrap(), expected);
+        assert_eq!(table.due(shard, 2, now).await.unwrap(), expected[..2]);
+        assert_eq!(table.due(shard, 50, after(299)).await.unwrap(), []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_moves_the_due_date_and_not_since_when() {
+    let world = World::start().await;
+    let (table, rules) = (world.direct(), Rules::default());
+    let record = world.given(opened("k")).await;
+    let shard = record.request_id.shard(SHARDS);
+    let now = after(300);
+    let found = table.due(shard, 1, now).await.unwrap().remove(0);
+    assert!(table.claim(&found.request_id, found.due_at, now, &rules).await.unwrap().is_some());
+    assert_eq!(table.due(shard, 1, now).await.unwrap(), []);
+    let again = table.due(shard, 1, after(360)).await.unwrap().remove(0);
+    assert_eq!((again.due_at, again.due_since), (after(360), found.due_since));
+}
+
+#[test]
+fn a_cursor_that_is_none_is_not_read() {
+    for text in ["", "e30", "not base64!", "eyJpZCI6Im5vIGlkIiwiYXQiOjF9"] {
+        assert_eq!(Cursor::decode(text), None, "{text}");
+    }
+}
