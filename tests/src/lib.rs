@@ -5,11 +5,12 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use local::gateway::Gateway;
+use local::hold::Hold;
 use local::lambda::{Function, FunctionError};
-use local::logrocket::{LogRocket, Options};
+use local::logrocket::{LogRocket, Options, Outcome, Post};
 use local::proxy::Proxy;
 use local::table::Table;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -122,6 +123,21 @@ impl World {
         self.call(Method::POST, "/highlights", &all, body).await
     }
 
+    /// `POST /highlights` with the API token and any bytes.
+    pub async fn post_bytes(&self, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Answer {
+        let url = format!("{}/highlights", self.gateway.url());
+        let mut request = self.http.post(url).header("authorization", BEARER).body(body.into());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.expect("the gateway answers");
+        Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            text: response.text().await.expect("the gateway's answer is read"),
+        }
+    }
+
     /// Asks, and answers the `requestID` of the 202.
     pub async fn ask(&self, body: Value) -> String {
         let answer = self.post(body).await;
@@ -180,6 +196,101 @@ impl World {
         self.table.item(id).expect("the table").unwrap_or(Value::Null)
     }
 
+    /// The attempts that LogRocket was asked for, one for each POST of this request.
+    pub fn attempts_posted(&self, id: &str) -> Vec<u32> {
+        self.posts_of(id).into_iter().map(|(attempt, _)| attempt).collect()
+    }
+
+    /// The POSTs of this request, each with its attempt.
+    pub fn posts_of(&self, id: &str) -> Vec<(u32, Post)> {
+        let start = format!("{}?request={id}&attempt=", self.gateway.webhook_url());
+        let of_it = |post: Post| {
+            let (attempt, _) = post.webhook_url()?.strip_prefix(&start)?.split_once("&token=")?;
+            let attempt = attempt.parse().expect("an attempt's number");
+            Some((attempt, post))
+        };
+        self.log_rocket.posts().into_iter().filter_map(of_it).collect()
+    }
+
+    /// The last POST of this attempt.
+    pub fn post_of(&self, id: &str, attempt: u32) -> Post {
+        let posts = self.posts_of(id);
+        let found = posts.into_iter().rfind(|(number, _)| *number == attempt);
+        found.unwrap_or_else(|| panic!("attempt {attempt} of {id} was not posted")).1
+    }
+
+    /// LogRocket tells that this is what the attempt came to, and answers how the callback was answered.
+    pub async fn tell(&self, id: &str, attempt: u32, outcome: Outcome) -> u16 {
+        let log_rocket_id = self.post_of(id, attempt).logrocket_request_id.expect("LogRocket took it");
+        self.log_rocket.send_callback(&log_rocket_id, outcome).await.expect("the callback is answered")
+    }
+
+    /// Sweeps until all of these requests have this status.
+    pub async fn sweep_until_all(&self, ids: &[String], status: &str) {
+        for id in ids {
+            self.sweep_until(id, status).await;
+        }
+    }
+
+    /// Sweeps for that long, as the schedule does, only more often.
+    pub async fn sweep_for(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.sweep().await;
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Asks while request λ is killed with SIGKILL at the call that is held; the caller is told nothing but 500.
+    /// The call stays held.
+    pub async fn ask_and_kill(&self, body: Value, hold: &Hold) {
+        let killing = async {
+            hold.arrived().await.expect("the call to be held");
+            self.request.kill().await;
+        };
+        let (answer, ()) = tokio::join!(self.post(body), killing);
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{}", answer.text);
+    }
+
+    /// Sweeps while request λ is killed with SIGKILL at the call that is held. The call stays held.
+    pub async fn sweep_and_kill(&self, hold: &Hold) {
+        let killing = async {
+            hold.arrived().await.expect("the call to be held");
+            self.request.kill().await;
+        };
+        let sweeping = async {
+            loop {
+                match self.invoke(json!({ "job": "sweep" })).await {
+                    Ok(_) => sleep(Duration::from_millis(50)).await,
+                    Err(killed) => break killed,
+                }
+            }
+        };
+        let (killed, ()) = tokio::join!(sweeping, killing);
+        assert_eq!(killed.error_type, "Runtime.ExitError", "{killed}");
+    }
+
+    /// Overwrites one attribute of an item, as somebody at the console can.
+    pub async fn damage(&self, id: &str, attribute: &str, value: Value) {
+        let update = json!({
+            "TableName": self.table.name(), "Key": { "requestID": { "S": id } },
+            "UpdateExpression": "SET #attribute = :value",
+            "ExpressionAttributeNames": { "#attribute": attribute },
+            "ExpressionAttributeValues": { ":value": value },
+        });
+        let scope = "Credential=local/20260101/us-east-1/dynamodb/aws4_request";
+        let request = self
+            .http
+            .post(self.table.endpoint())
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", "DynamoDB_20120810.UpdateItem")
+            .header("x-amz-date", "20260101T000000Z")
+            .header("authorization", format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"))
+            .body(update.to_string());
+        let response = request.send().await.expect("the table answers");
+        assert_eq!(response.status(), StatusCode::OK, "{:?}", response.text().await);
+    }
+
     /// Posts to a callback URL as LogRocket would.
     pub async fn callback(&self, url: &str, body: Value) -> Answer {
         let path = url.strip_prefix(&self.gateway.url()).expect("one of our callback URLs");
@@ -192,9 +303,27 @@ impl World {
     }
 }
 
-const BEARER: &str = "Bearer canary-api-token-0123456789abcdef0123456789";
+pub const BEARER: &str = "Bearer canary-api-token-0123456789abcdef0123456789";
 
 impl Answer {
+    /// What a function answered to an HTTP event of either payload format, as its gateway passes it on.
+    pub fn of_event(answer: &Value) -> Self {
+        let mut headers = HeaderMap::new();
+        // A REST API is given lists of values.
+        let all = ["headers", "multiValueHeaders"].into_iter().filter_map(|part| answer[part].as_object());
+        for (name, value) in all.flatten() {
+            let name = HeaderName::try_from(name).expect("a header's name");
+            let value = value.as_str().or_else(|| value[0].as_str()).expect("a header's value");
+            headers.insert(name, value.parse().expect("a header's value"));
+        }
+        let status = answer["statusCode"].as_u64().and_then(|status| u16::try_from(status).ok());
+        Self {
+            status: StatusCode::from_u16(status.expect("a statusCode")).expect("a status"),
+            headers,
+            text: answer["body"].as_str().unwrap_or_default().to_owned(),
+        }
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
@@ -230,7 +359,7 @@ pub fn project() -> PathBuf {
 }
 
 /// A binary of the workspace, in the profile that this test was built in.
-fn binary(name: &str) -> PathBuf {
+pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("target/{profile}/deps/{test}");
     let binary = profile.join(name);

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 
 /// A caller has an answer within 9 seconds; this leaves the runtime and the gateway their share.
 const ANSWER_WITHIN: Duration = Duration::from_millis(8_500);
+/// What is left of the answer's time for writing down LogRocket's.
+const LAST_WRITE: Duration = Duration::from_millis(1_500);
 /// What has to be left of the invocation for its answer to get out.
 const MARGIN: Duration = Duration::from_millis(500);
 const WITHOUT_DEADLINE: Duration = Duration::from_secs(30);
@@ -68,6 +70,12 @@ impl Invocation {
             deadline,
             answer_by: deadline.min(now + ANSWER_WITHIN),
         }
+    }
+
+    /// Until when LogRocket is waited for on a caller's behalf.
+    pub fn wait_until(&self) -> Instant {
+        let left = self.answer_by.saturating_duration_since(Instant::now());
+        self.answer_by - LAST_WRITE.min(left / 2)
     }
 }
 

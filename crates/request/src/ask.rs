@@ -15,9 +15,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// What is left of the answer's time for the last write.
-const LAST_WRITE: Duration = Duration::from_millis(1_500);
-
 /// A request that was taken: stored, and driven to its outcome.
 #[derive(Debug)]
 pub struct Asked {
@@ -54,7 +51,7 @@ impl App {
             None => RequestId::from_uuid(Uuid::now_v7()),
         };
         let origin = Origin { caller: caller.name, invocation: caller.invocation.lambda_request_id.clone() };
-        let until = caller.invocation.answer_by - LAST_WRITE;
+        let until = caller.invocation.wait_until();
 
         if let Some(max_age) = new.max_age
             && let Some(asked) = self.find_recent(&new, &id, key.is_some(), max_age, &origin, until).await?

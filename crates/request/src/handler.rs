@@ -14,7 +14,7 @@ pub async fn handle(app: &App, event: LambdaEvent<Box<RawValue>>) -> Result<Box<
     let span = aws::telemetry::invocation_span(&event.context);
     let answer = dispatch(app, &event.payload, event.context).instrument(span.clone()).await;
     if let Err(error) = &answer {
-        span.in_scope(|| tracing::error!(error_type = error.error_type, "the invocation fails"));
+        span.in_scope(|| tracing::error!(errorType = error.error_type, "the invocation fails"));
     }
     answer
 }

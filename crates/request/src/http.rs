@@ -18,6 +18,7 @@ use model::{token, view};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+const WEBHOOK: &str = "/webhook";
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 100;
 const MAX_SUBJECT_CHARS: usize = 1024;
@@ -46,6 +47,10 @@ async fn route(app: &App, request: &Request, invocation: &Invocation) -> Result<
         return Err(Problem::new(Kind::NotFound, "There is nothing at this path."));
     };
     match (path.strip_prefix("/highlights/"), request.method()) {
+        // Its POST goes to webhook λ.
+        (None, _) if path == WEBHOOK => {
+            Err(Problem::new(Kind::MethodNotAllowed, format!("This path takes {methods}.")))
+        }
         (None, &Method::POST) => post_highlights(app, request, invocation).await,
         (None, &Method::GET) => list_highlights(app, request).await,
         (Some(id), &Method::GET) => get_highlights(app, request, id).await,
@@ -56,6 +61,9 @@ async fn route(app: &App, request: &Request, invocation: &Invocation) -> Result<
 
 /// The methods of a path; `None` for a path that is none of ours.
 fn allowed(path: &str) -> Option<&'static str> {
+    if path == WEBHOOK {
+        return Some("POST");
+    }
     match path.strip_prefix("/highlights")? {
         "" => Some("POST, GET"),
         rest => {

@@ -1,7 +1,7 @@
 //! LogRocket's Highlights API: <https://docs.logrocket.com/docs/session-highlights-api>.
 
 use aws::clock;
-use model::answer::{PollAnswer, PostAnswer};
+use model::answer::{PollAnswer, PostAnswer, Refusal};
 use model::request::Question;
 use model::settings::App;
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
@@ -56,12 +56,18 @@ impl LogRocket {
     ) -> PostAnswer {
         let request = self.client.post(format!("{}/", self.url)).json(&body(question, callback_url));
         match self.send(request, key, MAX_POST_ANSWER, within).await {
-            Ok(answer) => {
+            Ok(mut answer) => {
                 let retry_after = answer.retry_after.as_deref();
-                without_key(
-                    PostAnswer::read(answer.status.as_u16(), retry_after, &answer.body, clock::now()),
-                    key,
-                )
+                if !answer.status.is_success() {
+                    answer.body = without_key(&String::from_utf8_lossy(&answer.body), key).into_bytes();
+                }
+                match PostAnswer::read(answer.status.as_u16(), retry_after, &answer.body, clock::now()) {
+                    // Once more: JSON may have spelt it with escapes.
+                    PostAnswer::Refused(Refusal { status, message }) => {
+                        PostAnswer::Refused(Refusal { status, message: without_key(&message, key) })
+                    }
+                    other => other,
+                }
             }
             // Without a connection not one byte was sent.
             Err(error) if error.is_connect() => {
@@ -138,15 +144,10 @@ fn body(question: &Question, callback_url: &str) -> Value {
     body
 }
 
-/// LogRocket's words may quote the key that they complain about.
-fn without_key(answer: PostAnswer, key: &SecretString) -> PostAnswer {
-    match answer {
-        PostAnswer::Refused(mut refusal) => {
-            refusal.message = refusal.message.replace(key.expose_secret(), "(the key)");
-            PostAnswer::Refused(refusal)
-        }
-        other => other,
-    }
+/// LogRocket's words may quote the key that they complain about. Done before they are cut short: half a key would
+/// not be found.
+fn without_key(words: &str, key: &SecretString) -> String {
+    words.replace(key.expose_secret(), "(the key)")
 }
 
 /// The URL would show the id that is polled; it says nothing that the message does not.

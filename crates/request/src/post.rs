@@ -36,7 +36,12 @@ impl App {
         let id = record.request_id.clone();
         let written = match &answer {
             PostAnswer::Accepted { log_rocket_request_id } => {
-                tracing::info!(requestID = id.as_str(), attempt, log_rocket_request_id, "LogRocket took it");
+                tracing::info!(
+                    requestID = id.as_str(),
+                    attempt,
+                    logRocketRequestID = log_rocket_request_id,
+                    "LogRocket took it"
+                );
                 let rule = |record: &Record| record.confirm(attempt, log_rocket_request_id, rules);
                 self.table.change(record, rule).await
             }

@@ -42,9 +42,12 @@ pub async fn sqs(app: &App, messages: Vec<Message>, invocation: &Invocation) -> 
         .zip(answers)
         .filter_map(|(message, answer)| {
             let error = FunctionError::from(answer.err()?);
-            let (message, error_type) = (message.id.as_str(), error.error_type);
-            tracing::error!(message, error_type, "a message of the queue fails");
-            Some(json!({ "itemIdentifier": message }))
+            tracing::error!(
+                messageID = message.id,
+                errorType = error.error_type,
+                "a message of the queue fails"
+            );
+            Some(json!({ "itemIdentifier": message.id }))
         })
         .collect();
     json!({ "batchItemFailures": failures })

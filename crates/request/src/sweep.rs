@@ -22,9 +22,11 @@ const BATCH: i32 = 50;
 const AT_ONCE: usize = 10;
 /// The longest that LogRocket is waited for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(7);
-/// The longest that one record's work takes: LogRocket, and the table before and after it. What cannot be
-/// begun in time is left due.
+/// What one record's work takes at the longest: LogRocket, and the table before and after it. What cannot be begun
+/// so long before the function's end is left due; of a function with little time, the first half is for beginning.
 const WORK_TAKES: Duration = Duration::from_secs(13);
+/// What is left for the table when LogRocket has been waited for.
+const LAST_WRITE: Duration = Duration::from_secs(3);
 
 /// What one sweep did.
 #[derive(Debug, Default, Serialize)]
@@ -44,15 +46,16 @@ impl App {
     /// Works on what is due, the longest due first, while there is time.
     pub async fn sweep(&self, invocation: &Invocation) -> Result<Swept, Problem> {
         let mut swept = Swept::default();
-        let until = invocation.deadline.checked_sub(WORK_TAKES).unwrap_or(invocation.deadline);
+        let left = invocation.deadline.saturating_duration_since(Instant::now());
+        let begin_until = invocation.deadline - WORK_TAKES.min(left / 2);
         loop {
             let found = self.due().await.map_err(|error| table_unavailable(&error))?;
             let more = found.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
             swept.count_due(&found);
-            let ends = self.work_on_all(found, until).await;
+            let ends = self.work_on_all(found, begin_until, invocation.deadline).await;
             let claimed = swept.count_ends(&ends);
             // A round in which nothing could be claimed finds the same again.
-            if !more || claimed == 0 || Instant::now() >= until {
+            if !more || claimed == 0 || Instant::now() >= begin_until {
                 break;
             }
         }
@@ -74,12 +77,12 @@ impl App {
         Ok(due)
     }
 
-    async fn work_on_all(&self, due: Vec<DueItem>, until: Instant) -> Vec<End> {
+    async fn work_on_all(&self, due: Vec<DueItem>, begin_until: Instant, deadline: Instant) -> Vec<End> {
         let works = due.into_iter().map(|item| async move {
-            if Instant::now() >= until {
+            if Instant::now() >= begin_until {
                 return End::NotClaimed;
             }
-            match self.work_on(&item).await {
+            match self.work_on(&item, deadline).await {
                 Ok(true) => End::Done,
                 Ok(false) => End::NotClaimed,
                 Err(error) => {
@@ -93,16 +96,16 @@ impl App {
     }
 
     /// Claims one record and does what is due; `false` if somebody else has it.
-    async fn work_on(&self, item: &DueItem) -> Result<bool, WorkError> {
+    async fn work_on(&self, item: &DueItem, deadline: Instant) -> Result<bool, WorkError> {
         let rules = &self.settings.shared.rules;
         let Some(record) = self.table.claim(&item.request_id, item.due_at, clock::now(), rules).await? else {
             return Ok(false);
         };
         match record.work(clock::now(), rules) {
             Work::Wait => self.release(record).await?,
-            Work::Start { attempt } => self.start_attempt(record, attempt).await?,
+            Work::Start { attempt } => self.start_attempt(record, attempt, deadline).await?,
             Work::Poll { attempt, log_rocket_request_id, last } => {
-                self.poll(record, attempt, &log_rocket_request_id, last).await?;
+                self.poll(record, attempt, &log_rocket_request_id, last, deadline).await?;
             }
             Work::Expire => self.expire(record).await?,
             Work::Fail => {
@@ -115,7 +118,7 @@ impl App {
         Ok(true)
     }
 
-    async fn start_attempt(&self, record: Record, attempt: u32) -> Result<(), WorkError> {
+    async fn start_attempt(&self, record: Record, attempt: u32, deadline: Instant) -> Result<(), WorkError> {
         let (now, rules, reserved) = (clock::now(), &self.settings.shared.rules, self.reserved());
         let rule = |record: &Record| {
             // Asked again of what another writer left: the attempt may be needless by then.
@@ -126,7 +129,7 @@ impl App {
         match self.table.change(record.clone(), rule).await? {
             Changed::Written(started) => {
                 tracing::info!(requestID = id.as_str(), attempt, "the next attempt");
-                let until = Instant::now() + ANSWER_WITHIN;
+                let until = Instant::now() + answer_within(deadline);
                 match self.post(*started, Audience::Promised, until).await.map_err(WorkError::Problem)? {
                     Posted::Promised | Posted::Refused(_) => Ok(()),
                 }
@@ -141,28 +144,36 @@ impl App {
         }
     }
 
-    async fn poll(&self, record: Record, attempt: u32, id: &str, last: bool) -> Result<(), WorkError> {
+    async fn poll(
+        &self,
+        record: Record,
+        attempt: u32,
+        id: &str,
+        last: bool,
+        deadline: Instant,
+    ) -> Result<(), WorkError> {
         let secrets = self.secrets().await.map_err(WorkError::Problem)?;
-        let retry_after = match self.log_rocket.poll(&secrets.log_rocket_api_key, id, ANSWER_WITHIN).await {
-            PollAnswer::Report(report) if report.outcome != Outcome::Pending => {
-                let news = News {
-                    attempt,
-                    log_rocket_request_id: report.log_rocket_request_id,
-                    outcome: NewsOutcome::from(report.outcome),
-                };
-                return self.receive(record, &news).await;
-            }
-            PollAnswer::Report(_) => None,
-            PollAnswer::Unauthorized => {
-                self.secrets.refresh(clock::now()).await;
-                tracing::error!(
-                    requestID = record.request_id.as_str(),
-                    "LogRocket refuses the key to a poll"
-                );
-                None
-            }
-            PollAnswer::Nothing { retry_after } => retry_after,
-        };
+        let retry_after =
+            match self.log_rocket.poll(&secrets.log_rocket_api_key, id, answer_within(deadline)).await {
+                PollAnswer::Report(report) if report.outcome != Outcome::Pending => {
+                    let news = News {
+                        attempt,
+                        log_rocket_request_id: report.log_rocket_request_id,
+                        outcome: NewsOutcome::from(report.outcome),
+                    };
+                    return self.receive(record, &news).await;
+                }
+                PollAnswer::Report(_) => None,
+                PollAnswer::Unauthorized => {
+                    self.secrets.refresh(clock::now()).await;
+                    tracing::error!(
+                        requestID = record.request_id.as_str(),
+                        "LogRocket refuses the key to a poll"
+                    );
+                    None
+                }
+                PollAnswer::Nothing { retry_after } => retry_after,
+            };
         if last {
             return self.expire(record).await;
         }
@@ -196,6 +207,12 @@ impl App {
         self.table.change(record, |record| record.release(now)).await?;
         Ok(())
     }
+}
+
+/// How long LogRocket is waited for, so that the table can still be written.
+fn answer_within(deadline: Instant) -> Duration {
+    let left = deadline.saturating_duration_since(Instant::now());
+    ANSWER_WITHIN.min(left.saturating_sub(LAST_WRITE.min(left / 2)))
 }
 
 /// The work could not be done; the claim's lease passes, and the next sweep takes it.
