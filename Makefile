@@ -36,12 +36,13 @@ dev: tools ## the same, kept running for curl
 	cargo run $(LOCKED) --package local -- dev
 
 # The integration tests come last, so that what is printed last is a count of tests and not of none. The selection of
-# packages is the same throughout: another one means other features, and all dependencies built again.
+# packages is the same throughout: another one means other features, and all dependencies built again. Stories mostly
+# wait, so more of them run at once than there are processors.
 test: lint template ## everything
 	cargo build $(LOCKED) --workspace --bins --examples
 	cargo test $(LOCKED) --workspace --doc
 	cargo test $(LOCKED) --workspace --no-fail-fast --lib --bins
-	cargo test $(LOCKED) --workspace --no-fail-fast --test '*'
+	RUST_TEST_THREADS=6 cargo test $(LOCKED) --workspace --no-fail-fast --test '*'
 
 lint: ## formatting and clippy, without a warning
 	cargo fmt --all --check

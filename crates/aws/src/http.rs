@@ -1,9 +1,21 @@
 //! Answers over HTTP.
 
-use lambda_http::Body;
 use lambda_http::http::{HeaderValue, Response, StatusCode, header};
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt};
 use model::problem::Problem;
 use serde_json::Value;
+
+/// The path as the routes have it: HTTP APIs put a stage that is not `$default` before it.
+pub fn path(request: &Request) -> &str {
+    let path = request.raw_http_path();
+    let stage = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
+        _ => None,
+    };
+    let staged = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
+    staged.filter(|rest| rest.starts_with('/')).unwrap_or(path)
+}
 
 pub fn json(status: StatusCode, body: &Value) -> Response<Body> {
     with_type(status, "application/json", body.to_string())
@@ -18,10 +30,6 @@ pub fn problem(problem: &Problem) -> Response<Body> {
     let mut response = with_type(status, "application/problem+json", problem.to_json().to_string());
     if let Some(seconds) = problem.retry_after_seconds() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    if status == StatusCode::UNAUTHORIZED {
-        let challenge = HeaderValue::from_static("Bearer");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
 }

@@ -56,6 +56,8 @@ impl Default for Rules {
 /// A report of LogRocket as the table can take it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct News {
+    /// When the request that it belongs to was opened: [`Record::created_at`].
+    pub opened: Time,
     pub attempt: u32,
     pub log_rocket_request_id: String,
     pub outcome: NewsOutcome,
@@ -295,7 +297,8 @@ impl Record {
     /// News of an attempt, by callback or by poll, in any order and any number.
     pub fn receive(&self, news: &News, now: Time, rules: &Rules) -> Received {
         let entry = match self.attempts.get(&news.attempt) {
-            Some(entry) if !self.is_gone(now) => entry,
+            Some(entry) if news.opened == self.created_at && !self.is_gone(now) => entry,
+            // Deleted or over, perhaps with another request of the same key in its place.
             _ => return Received::Gone,
         };
         let other_id =

@@ -150,6 +150,7 @@ fn malformed(field: &str, problem: &str) -> BadSecret {
 mod tests {
     use super::*;
     use crate::id::RequestId;
+    use crate::time::Time;
 
     fn document(sources: &[&str]) -> SecretDocument {
         let mut document = SecretDocument::default();
@@ -179,9 +180,9 @@ mod tests {
         )]);
         let only_listed = document(&[&format!(r#"{{"callbackKeys":["{listed}"]}}"#)]);
         let id = RequestId::for_key("a", "b");
-        let token = both.for_webhook().unwrap().callback_keys.sign("org/app", &id, 1);
+        let token = both.for_webhook().unwrap().callback_keys.sign("org/app", &id, 1, Time(7));
         let keys = only_listed.for_webhook().unwrap().callback_keys;
-        assert!(keys.verify("org/app", id.as_str(), 1, &token));
+        assert_eq!(keys.verify("org/app", id.as_str(), 1, &token), Some(Time(7)));
     }
 
     #[test]

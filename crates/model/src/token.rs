@@ -2,6 +2,7 @@
 //! time.
 
 use crate::id::RequestId;
+use crate::time::Time;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -20,28 +21,43 @@ impl CallbackKeys {
         (!keys.is_empty()).then_some(Self(keys))
     }
 
-    /// The token of one attempt's callback URL: HMAC-SHA256 in URL-safe base64.
-    pub fn sign(&self, app: &str, request_id: &RequestId, attempt: u32) -> String {
-        let mac = self.0.first().and_then(|key| mac(key, app, request_id.as_str(), attempt));
-        mac.map(|mac| URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())).unwrap_or_default()
+    /// The token of one attempt's callback URL: when the request was opened, and an HMAC-SHA256 in URL-safe base64.
+    ///
+    /// A key of a deleted request may be used again: then the same id and attempt mean another request, and only
+    /// the opening tells a late callback of the first from one of the second.
+    pub fn sign(&self, app: &str, request_id: &RequestId, attempt: u32, opened: Time) -> String {
+        let mac = self.0.first().and_then(|key| mac(key, app, request_id.as_str(), attempt, opened));
+        let mac = mac.map(|mac| URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())).unwrap_or_default();
+        format!("{}.{mac}", opened.0)
     }
 
-    /// Whether `token` was made for exactly this, with any of the keys.
-    pub fn verify(&self, app: &str, request_id: &str, attempt: u32, token: &str) -> bool {
-        let Ok(given) = URL_SAFE_NO_PAD.decode(token) else { return false };
+    /// When the request was opened that `token` was made for, with any of the keys; `None` if it was not made for
+    /// exactly this.
+    pub fn verify(&self, app: &str, request_id: &str, attempt: u32, token: &str) -> Option<Time> {
+        let (opened_text, given) = token.split_once('.')?;
+        let opened = Time(opened_text.parse().ok()?);
+        let given = URL_SAFE_NO_PAD.decode(given).ok()?;
         // Every key is tried, so that the time tells nothing of which one matched.
-        self.0.iter().fold(false, |matched, key| {
-            let right =
-                mac(key, app, request_id, attempt).is_some_and(|mac| mac.verify_slice(&given).is_ok());
-            matched | right
-        })
+        let fits = self.0.iter().fold(false, |fits, key| {
+            let right = mac(key, app, request_id, attempt, opened)
+                .is_some_and(|mac| mac.verify_slice(&given).is_ok());
+            fits | right
+        });
+        (fits && opened.0.to_string() == opened_text).then_some(opened)
     }
 }
 
 /// The parts are separated by line feeds, which none of them can hold: no two messages are the same bytes.
-fn mac(key: &SecretSlice<u8>, app: &str, request_id: &str, attempt: u32) -> Option<Hmac<Sha256>> {
+fn mac(
+    key: &SecretSlice<u8>,
+    app: &str,
+    request_id: &str,
+    attempt: u32,
+    opened: Time,
+) -> Option<Hmac<Sha256>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret()).ok()?;
-    mac.update(format!("galileo-highlights callback\n{app}\n{request_id}\n{attempt}").as_bytes());
+    let opened = opened.0;
+    mac.update(format!("galileo-highlights callback\n{app}\n{request_id}\n{attempt}\n{opened}").as_bytes());
     Some(mac)
 }
 
@@ -96,27 +112,34 @@ mod tests {
         CallbackKeys::new(keys).unwrap()
     }
 
+    const OPENED: Time = Time(1_715_481_030_123);
+
     #[test]
-    fn a_token_fits_its_app_request_and_attempt_and_nothing_else() {
+    fn a_token_fits_its_app_request_attempt_and_opening_and_nothing_else() {
         let keys = keys(&[1]);
         let id = RequestId::for_key("a", "b");
         let other = RequestId::for_key("a", "c");
-        let token = keys.sign("org/app", &id, 1);
-        assert!(keys.verify("org/app", id.as_str(), 1, &token));
-        assert!(!keys.verify("org/other", id.as_str(), 1, &token));
-        assert!(!keys.verify("org/app", other.as_str(), 1, &token));
-        assert!(!keys.verify("org/app", id.as_str(), 2, &token));
-        for forged in ["", "AAAA", &token[..42], &format!("{token}="), &token.to_lowercase()] {
-            assert!(!keys.verify("org/app", id.as_str(), 1, forged), "{forged}");
+        let token = keys.sign("org/app", &id, 1, OPENED);
+        assert_eq!(keys.verify("org/app", id.as_str(), 1, &token), Some(OPENED));
+        assert_eq!(keys.verify("org/other", id.as_str(), 1, &token), None);
+        assert_eq!(keys.verify("org/app", other.as_str(), 1, &token), None);
+        assert_eq!(keys.verify("org/app", id.as_str(), 2, &token), None);
+        let (opened, mac) = token.split_once('.').unwrap();
+        let later = format!("{}.{mac}", OPENED.0 + 1);
+        let zero = format!("0{token}");
+        let padded = format!("{token}=");
+        let short = &token[..token.len() - 1];
+        for forged in ["", ".", "AAAA", opened, mac, short, &later, &zero, &padded, &token.to_lowercase()] {
+            assert_eq!(keys.verify("org/app", id.as_str(), 1, forged), None, "{forged}");
         }
     }
 
     #[test]
     fn the_previous_key_still_verifies_and_a_dropped_one_does_not() {
         let id = RequestId::for_key("a", "b");
-        let before = keys(&[1]).sign("org/app", &id, 1);
-        assert!(keys(&[2, 1]).verify("org/app", id.as_str(), 1, &before));
-        assert!(!keys(&[2]).verify("org/app", id.as_str(), 1, &before));
+        let before = keys(&[1]).sign("org/app", &id, 1, OPENED);
+        assert_eq!(keys(&[2, 1]).verify("org/app", id.as_str(), 1, &before), Some(OPENED));
+        assert_eq!(keys(&[2]).verify("org/app", id.as_str(), 1, &before), None);
         assert!(CallbackKeys::new(Vec::new()).is_none());
     }
 

@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn received(record: &Record, outcome: NewsOutcome) -> Record {
-        let news = News { attempt: 1, log_rocket_request_id: "0cc1".into(), outcome };
+        let news = News { opened: NOW, attempt: 1, log_rocket_request_id: "0cc1".into(), outcome };
         match record.receive(&news, Time(NOW.0 + 60_000), &RULES()) {
             Received::Changed(next) => *next,
             other => panic!("{other:?}"),

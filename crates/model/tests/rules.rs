@@ -83,7 +83,7 @@ fn news(attempt: u32, said: Said, id: &str) -> News {
         Said::Ready(n) => NewsOutcome::Ready(StoredResult::Gzip(vec![n])),
         Said::TooLarge(bytes) => NewsOutcome::TooLarge(ResultTooLarge::Stored { bytes }),
     };
-    News { attempt, log_rocket_request_id: format!("{id}{attempt}"), outcome }
+    News { opened: START, attempt, log_rocket_request_id: format!("{id}{attempt}"), outcome }
 }
 
 fn destination(n: u8) -> Vec<model::destination::Destination> {

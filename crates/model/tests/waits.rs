@@ -24,7 +24,8 @@ fn opened(rules: &Rules) -> Record {
 }
 
 fn failed(record: &Record, attempt: u32, now: Time, rules: &Rules) -> Record {
-    let news = News { attempt, log_rocket_request_id: format!("id{attempt}"), outcome: NewsOutcome::Failed };
+    let (opened, log_rocket_request_id) = (record.created_at, format!("id{attempt}"));
+    let news = News { opened, attempt, log_rocket_request_id, outcome: NewsOutcome::Failed };
     match record.receive(&news, now, rules) {
         Received::Changed(next) => *next,
         other => panic!("{other:?}"),
@@ -134,7 +135,8 @@ fn a_failed_attempt_is_followed_by_the_next_and_the_last_one_settles() {
 fn after_expired_there_is_no_new_attempt() {
     let rules = Rules::default();
     let expired = opened(&rules).expire(after(3600), &rules).unwrap();
-    let news = News { attempt: 1, log_rocket_request_id: "id1".into(), outcome: NewsOutcome::Failed };
+    let log_rocket_request_id = "id1".into();
+    let news = News { opened: START, attempt: 1, log_rocket_request_id, outcome: NewsOutcome::Failed };
     assert_eq!(expired.receive(&news, after(3601), &rules), Received::Known);
     assert_eq!(expired.work(after(9000), &rules), Work::Wait);
     assert_eq!(expired.over_budget(after(3601), &rules), None);
@@ -164,9 +166,17 @@ fn news_with_another_id_of_another_attempt_or_too_late_changes_nothing() {
     let rules = Rules::default();
     let record = opened(&rules).confirm(1, "id1", &rules).unwrap();
     let receive = |attempt, id: &str, now| {
-        let news = News { attempt, log_rocket_request_id: id.into(), outcome: NewsOutcome::Failed };
+        let log_rocket_request_id = id.into();
+        let news = News { opened: START, attempt, log_rocket_request_id, outcome: NewsOutcome::Failed };
         record.receive(&news, now, &rules)
     };
+    let of_a_deleted_one = News {
+        opened: Time(START.0 - 60_000),
+        attempt: 1,
+        log_rocket_request_id: "id1".into(),
+        outcome: NewsOutcome::Failed,
+    };
+    assert_eq!(record.receive(&of_a_deleted_one, after(60), &rules), Received::Gone);
     assert_eq!(receive(1, "other", after(60)), Received::OtherId);
     assert_eq!(receive(2, "id2", after(60)), Received::Gone);
     assert_eq!(receive(1, "id1", Time(record.expires_at * 1000)), Received::Gone);

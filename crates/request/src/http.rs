@@ -3,7 +3,7 @@
 use crate::app::{App, Invocation, table_unavailable};
 use crate::ask::{Asked, Caller, How};
 use aws::clock;
-use aws::http::{json, problem, text};
+use aws::http::{json, path, problem, text};
 use aws::table::Cursor;
 use lambda_http::http::{HeaderValue, Method, Response, StatusCode, header};
 use lambda_http::request::RequestContext;
@@ -32,9 +32,13 @@ pub async fn respond(app: &App, request: Request, invocation: &Invocation) -> Re
             tracing::info!(method = request.method().as_str(), status, "refused");
             let mut response = problem(&refused);
             if refused.kind == Kind::MethodNotAllowed
-                && let Some(methods) = allowed(request.raw_http_path())
+                && let Some(methods) = allowed(path(&request))
             {
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+            }
+            if refused.kind == Kind::Unauthorized && app.settings.api_auth == ApiAuth::Token {
+                let challenge = HeaderValue::from_static("Bearer");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
             response
         }
@@ -42,7 +46,7 @@ pub async fn respond(app: &App, request: Request, invocation: &Invocation) -> Re
 }
 
 async fn route(app: &App, request: &Request, invocation: &Invocation) -> Result<Response<Body>, Problem> {
-    let path = request.raw_http_path();
+    let path = path(request);
     let Some(methods) = allowed(path) else {
         return Err(Problem::new(Kind::NotFound, "There is nothing at this path."));
     };

@@ -108,7 +108,7 @@ impl App {
         let callback_url = {
             let app = self.settings.shared.app.as_str();
             let (id, attempt) = (&record.request_id, record.attempt);
-            let token = secrets.callback_keys.sign(app, id, attempt);
+            let token = secrets.callback_keys.sign(app, id, attempt, record.created_at);
             format!("{}?request={id}&attempt={attempt}&token={token}", self.settings.webhook_url)
         };
         // Longer than this and the attempt would be given up while its POST is under way.

@@ -157,6 +157,7 @@ impl App {
             match self.log_rocket.poll(&secrets.log_rocket_api_key, id, answer_within(deadline)).await {
                 PollAnswer::Report(report) if report.outcome != Outcome::Pending => {
                     let news = News {
+                        opened: record.created_at,
                         attempt,
                         log_rocket_request_id: report.log_rocket_request_id,
                         outcome: NewsOutcome::from(report.outcome),

@@ -9,6 +9,7 @@ use model::id::RequestId;
 use model::problem::{Kind, Problem};
 use model::rules::{News, NewsOutcome};
 use model::secrets::WebhookSecrets;
+use model::time::Time;
 use model::token::parse_attempt;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ impl Taken {
 struct Target {
     request_id: RequestId,
     attempt: u32,
+    opened: Time,
 }
 
 /// Takes in one callback. The token is checked before anything else is looked at.
@@ -52,6 +54,7 @@ pub async fn take(app: &App, query: &QueryMap, body: &[u8]) -> Result<Taken, Pro
         return Ok(Taken::Pending);
     }
     let news = News {
+        opened: target.opened,
         attempt,
         log_rocket_request_id: report.log_rocket_request_id,
         outcome: NewsOutcome::from(report.outcome),
@@ -94,10 +97,12 @@ impl Target {
             tracing::error!(error = aws::telemetry::chain(&error), "the secrets cannot be had");
             Problem::new(Kind::Unavailable, "The callback keys cannot be read.").retry_after(TRY_AGAIN_AFTER)
         })?;
-        // A key may have been added since the secrets were read.
-        let fitting =
-            fits(&secrets) || app.secrets.refresh(clock::now()).await.is_some_and(|secrets| fits(&secrets));
-        if fitting { Ok(Self { request_id, attempt }) } else { Err(unauthorized()) }
+        let opened = match fits(&secrets) {
+            Some(opened) => Some(opened),
+            // A key may have been added since the secrets were read.
+            None => app.secrets.refresh(clock::now()).await.and_then(|secrets| fits(&secrets)),
+        };
+        opened.map(|opened| Self { request_id, attempt, opened }).ok_or_else(unauthorized)
     }
 }
 

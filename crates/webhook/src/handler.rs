@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::callback;
 use aws::function::{FunctionError, serve};
-use aws::http::{json, problem};
+use aws::http::{json, path, problem};
 use lambda_http::http::{HeaderValue, Method, Response, StatusCode, header};
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Body, Request, RequestExt};
@@ -41,7 +41,7 @@ async fn respond(app: &App, request: Request) -> Response<Body> {
 }
 
 async fn route(app: &App, request: &Request) -> Result<callback::Taken, Problem> {
-    if request.raw_http_path() != "/webhook" {
+    if path(request) != "/webhook" {
         return Err(Problem::new(Kind::NotFound, "There is nothing at this path."));
     }
     if request.method() != Method::POST {

@@ -418,6 +418,7 @@ fn blind_news(news: &News, now: Time, rules: &Rules) -> Result<Option<Expression
     expression.set("requestTries", number(0));
     expression.increment("version");
 
+    expression.require_equal("createdAt", number(news.opened.0));
     expression.require_equal("attempt", number(news.attempt));
     expression.compare("expiresAt", ">", number(now.0.div_euclid(1000)));
     let (path, id) = (expression.path(&entry_id), expression.value(id));

@@ -107,7 +107,7 @@ impl Table {
                 .send()
                 .await
                 .map_err(unavailable)?;
-            requests.extend(entries::<Summary>(answer.items.unwrap_or_default())?);
+            requests.extend(entries::<Summary>(answer.items.unwrap_or_default()));
             start = answer.last_evaluated_key;
             if start.is_none() {
                 break;
@@ -149,7 +149,7 @@ impl Table {
                 .send()
                 .await
                 .map_err(unavailable)?;
-            let found = entries::<Summary>(answer.items.unwrap_or_default())?.into_iter().next();
+            let found = entries::<Summary>(answer.items.unwrap_or_default()).into_iter().next();
             start = answer.last_evaluated_key;
             if found.is_some() || start.is_none() {
                 return Ok(found);
@@ -164,7 +164,7 @@ impl Table {
         key.require_equal("requestShard", string(shard.to_string()));
         key.compare("requestDueAt", "<=", number(now.0));
         let answer = self.query("requestWork", key).limit(limit).send().await.map_err(unavailable)?;
-        entries(answer.items.unwrap_or_default())
+        Ok(entries(answer.items.unwrap_or_default()))
     }
 
     fn query(&self, index: &str, key: Expression) -> QueryFluentBuilder {
@@ -179,6 +179,13 @@ impl Table {
     }
 }
 
-fn entries<'a, T: Deserialize<'a>>(items: Vec<Item>) -> Result<Vec<T>, TableError> {
-    items.into_iter().map(|item| serde_dynamo::from_item(item).map_err(TableError::Corrupt)).collect()
+/// What can be read of a page. An item that cannot be is told of in the log, and hides no other.
+fn entries<T: for<'a> Deserialize<'a>>(items: Vec<Item>) -> Vec<T> {
+    let read = |item: Item| {
+        let id = item.get(KEY).and_then(|id| id.as_s().ok()).cloned().unwrap_or_default();
+        serde_dynamo::from_item(item)
+            .inspect_err(|_| tracing::error!(requestID = id, "an item of the table is no record"))
+            .ok()
+    };
+    items.into_iter().filter_map(read).collect()
 }

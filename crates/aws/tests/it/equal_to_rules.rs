@@ -35,6 +35,8 @@ enum Step {
     News {
         attempt: Which,
         id: Id,
+        /// Of a request that stood there before, and was deleted.
+        earlier: bool,
         outcome: NewsOutcome,
     },
     /// By a writer who saw the record as it stands, or an earlier one of its versions.
@@ -114,8 +116,8 @@ fn steps() -> impl Strategy<Value = Step> {
     let id = || prop_oneof![6 => Just(Id::Own), 1 => Just(Id::Strange)];
     let opened = (prop::bool::weighted(0.3), any::<bool>(), 0..3usize)
         .prop_map(|(again, reserves, destinations)| Step::Open { again, reserves, destinations });
-    let news =
-        (which(), id(), outcomes()).prop_map(|(attempt, id, outcome)| Step::News { attempt, id, outcome });
+    let news = (which(), id(), prop::bool::weighted(0.1), outcomes())
+        .prop_map(|(attempt, id, earlier, outcome)| Step::News { attempt, id, earlier, outcome });
     let change = (changes(), option::weighted(0.2, any::<Index>()))
         .prop_map(|(rule, stale)| Step::Change { rule, stale });
     let claim =
@@ -231,7 +233,9 @@ impl Machine<'_> {
         self.now = Time(self.now.0 + 1);
         match step {
             Step::Open { again, reserves, destinations } => self.open(*again, *reserves, *destinations).await,
-            Step::News { attempt, id, outcome } => self.receive(*attempt, *id, outcome.clone()).await,
+            Step::News { attempt, id, earlier, outcome } => {
+                self.receive(*attempt, *id, *earlier, outcome.clone()).await
+            }
             Step::Change { rule, stale } => self.change(rule, *stale).await,
             Step::Claim { due, waits } => {
                 if *waits {
@@ -289,9 +293,11 @@ impl Machine<'_> {
         }
     }
 
-    async fn receive(&mut self, attempt: Which, id: Id, outcome: NewsOutcome) {
+    async fn receive(&mut self, attempt: Which, id: Id, earlier: bool, outcome: NewsOutcome) {
         let attempt = self.number(attempt);
-        let news = News { attempt, log_rocket_request_id: self.log_rocket_id(id, attempt), outcome };
+        let created_at = self.record.as_ref().map_or(self.now, |record| record.created_at);
+        let opened = Time(created_at.0 - i64::from(earlier));
+        let news = News { opened, attempt, log_rocket_request_id: self.log_rocket_id(id, attempt), outcome };
         let answer = self.table.receive(&self.id, &news, self.now, &self.rules).await.unwrap();
         let received = match &self.record {
             Some(record) => record.receive(&news, self.now, &self.rules),

@@ -6,7 +6,7 @@ use crate::world::{
 use aws::table::{Cursor, DueItem, Table};
 use model::record::{Record, SHARDS, Status, Summary};
 use model::request::Question;
-use model::rules::{NewsOutcome, Rules};
+use model::rules::{News, NewsOutcome, Rules};
 use model::time::Time;
 use std::time::Duration;
 
@@ -142,8 +142,8 @@ async fn due_is_what_has_work_in_this_shard_by_now_the_longest_due_first() {
         let new = record_of(&asked("user"), &format!("due-{n}"), after(n * 7 % 80), &rules);
         let record = world.given(new).await;
         if n % 4 == 0 {
-            let answer =
-                table.receive(&record.request_id, &news(1, ready()), after(1), &rules).await.unwrap();
+            let news = News { opened: record.created_at, ..news(1, ready()) };
+            let answer = table.receive(&record.request_id, &news, after(1), &rules).await.unwrap();
             assert_eq!(answer, settled(Status::Ready));
         } else {
             pending.push(record);

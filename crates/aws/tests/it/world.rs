@@ -133,7 +133,7 @@ pub fn token(n: usize) -> Destination {
 }
 
 pub fn news(attempt: u32, outcome: NewsOutcome) -> News {
-    News { attempt, log_rocket_request_id: format!("id-{attempt}"), outcome }
+    News { opened: START, attempt, log_rocket_request_id: format!("id-{attempt}"), outcome }
 }
 
 pub fn ready() -> NewsOutcome {

@@ -1,9 +1,6 @@
 //! What must not be told: canaries are sent through everything, and all that the functions print is searched for
 //! them, and so is every answer for the secrets among them.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use local::gateway::HttpCall;
 use local::lambda::FunctionError;
 use local::logrocket::{Behaviour, Outcome, PollAnswer};

@@ -1,8 +1,5 @@
 //! The HTTP contract of asking: bad fields, keys, `maxAge`, the limits.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use local::logrocket::{Behaviour, Outcome};
 use reqwest::StatusCode;
 use serde_json::{Value, json};

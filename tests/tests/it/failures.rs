@@ -1,8 +1,5 @@
 //! LogRocket fails: it is down, nobody knows whether it took the request, or it says a clear no.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use futures::future::join_all;
 use local::logrocket::{Behaviour, LogRocket, Options};
 use reqwest::StatusCode;

@@ -1,8 +1,5 @@
 //! request λ is killed with SIGKILL while somebody asks. Whatever was stored is driven to its outcome.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use local::logrocket::{Behaviour, Outcome};
 use local::proxy::{Match, Point};
 use reqwest::StatusCode;

@@ -1,8 +1,5 @@
 //! What has a limit: the size of a result, and the month's budget of POSTs.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use local::logrocket::{Behaviour, Outcome, Shape};
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -1,9 +1,6 @@
 //! The table is down, throttles, or does its work and is not heard: nothing is half-written, nothing is promised
 //! that is not stored, nothing that is stored is lost.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use local::logrocket::{Behaviour, Outcome};
 use local::proxy::{Fault, Match};
 use reqwest::StatusCode;

@@ -1,8 +1,5 @@
 //! The HTTP contract of reading: one request, its Markdown, the list, and what is left after a `DELETE`.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use local::logrocket::{Behaviour, Outcome};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

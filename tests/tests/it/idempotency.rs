@@ -1,8 +1,5 @@
 //! The same request asked again: the key is the identity.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use futures::future::join_all;
 use local::logrocket::{Behaviour, Outcome};
 use reqwest::StatusCode;

@@ -1,8 +1,5 @@
 //! Callbacks that do not come: LogRocket is polled, what it answers is believed or not, and waiting ends.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use local::logrocket::{Behaviour, Outcome, PollAnswer, Step};
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -1,9 +1,6 @@
 //! What is not the caller's fault: the budget, LogRocket's no, a table or a secret that is not to be had, a
 //! configuration that cannot work.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use local::logrocket::{Answer as LogRocketAnswer, Behaviour};
 use local::proxy::{Fault, Match};
 use reqwest::{Method, StatusCode};

@@ -1,8 +1,5 @@
 //! Callbacks that come early, twice and out of order: whichever comes last, the record ends the same.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use local::logrocket::{Behaviour, Dialect, Outcome, Shape};
 use serde_json::{Value, json};
 use std::time::Duration;

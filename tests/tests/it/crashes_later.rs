@@ -1,9 +1,6 @@
 //! The functions are killed with SIGKILL after the caller has his 202: request λ in the sweep, webhook λ at the
 //! callback.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use local::hold::Hold;
 use local::logrocket::{Behaviour, Outcome, PollAnswer};
 use local::proxy::{Match, Point};

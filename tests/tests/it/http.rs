@@ -1,8 +1,5 @@
 //! The HTTP contract: who is let in, what is where, and which bodies are read.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use local::gateway::HttpCall;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

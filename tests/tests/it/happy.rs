@@ -1,8 +1,5 @@
 //! The happy path, by each way of asking.
 
-// A story that cannot go on is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
 use local::gateway::HttpCall;
 use local::logrocket::{Behaviour, Outcome};
 use local::proxy::{Fault, Match};
