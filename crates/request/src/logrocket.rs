@@ -110,12 +110,16 @@ impl LogRocket {
             request = request.header(AUTHORIZATION, value);
         }
         let mut response = request.send().await?;
+        let status = response.status();
         let retry_after = response.headers().get(RETRY_AFTER);
-        Ok(Answer {
-            status: response.status(),
-            retry_after: retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned),
-            body: read_body(&mut response, max_body).await?,
-        })
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = match read_body(&mut response, max_body).await {
+            Ok(body) => body,
+            Err(error) if status.is_success() => return Err(error),
+            // An error's status says what it means, whatever became of its words.
+            Err(_) => Vec::new(),
+        };
+        Ok(Answer { status, retry_after, body })
     }
 }
 
