@@ -5,7 +5,8 @@ use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Body, Request, Response, Service, service_fn};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use model::problem::{Kind, Problem};
-use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -56,6 +57,48 @@ pub fn json(answer: &impl Serialize) -> Result<Box<RawValue>, FunctionError> {
     to_raw_value(answer).map_err(|error| FunctionError::unreadable(&error))
 }
 
+/// An event, as far as it is HTTP.
+pub enum Http {
+    Request(Box<LambdaRequest>),
+    /// HTTP, but nothing that a gateway makes; [`unreadable`] is its answer.
+    Unreadable,
+    Other,
+}
+
+/// What only HTTP events have, each in its form.
+#[derive(Deserialize)]
+struct HttpSigns {
+    #[serde(rename = "requestContext")]
+    request_context: ContextSigns,
+    #[serde(rename = "httpMethod")]
+    http_method: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct ContextSigns {
+    http: Option<IgnoredAny>,
+}
+
+impl Http {
+    pub fn read(event: &str) -> Self {
+        let is_http = serde_json::from_str::<HttpSigns>(event)
+            .is_ok_and(|signs| signs.request_context.http.is_some() || signs.http_method.is_some());
+        if !is_http {
+            return Self::Other;
+        }
+        let request = serde_json::from_str(event).ok().or_else(|| by_hand(event));
+        request.map_or(Self::Unreadable, |request| Self::Request(Box::new(request)))
+    }
+}
+
+/// A REST event that was made by hand often lacks what lambda_http knows REST by.
+fn by_hand(event: &str) -> Option<LambdaRequest> {
+    let mut event: Value = serde_json::from_str(event).ok()?;
+    let method = event.get("httpMethod")?.clone();
+    event.get_mut("requestContext")?.as_object_mut()?.entry("httpMethod").or_insert(method);
+    serde_json::from_value(event).ok()
+}
+
 /// Answers an HTTP event of any of the forms that API Gateway and load balancers have.
 pub async fn serve<F, R>(
     event: LambdaRequest,
@@ -86,7 +129,7 @@ where
 }
 
 /// The answer to an HTTP request that could not even be made of its event, in the form that every gateway takes.
-fn unreadable() -> Value {
+pub fn unreadable() -> Value {
     let problem =
         Problem::new(Kind::Malformed, "The host, path, query or body of the request cannot be read.");
     json!({

@@ -41,8 +41,8 @@ enum Source {
 struct Cached<T> {
     secrets: Arc<T>,
     fetched_at: Time,
-    /// When they were last asked for, with success or without.
-    tried_at: Time,
+    /// When they were last asked for out of turn, or in vain.
+    tried_at: Option<Time>,
 }
 
 impl<T> Cached<T> {
@@ -51,7 +51,7 @@ impl<T> Cached<T> {
     }
 
     fn was_just_tried(&self, now: Time) -> bool {
-        now.since(self.tried_at) < BETWEEN_REFRESHES
+        self.tried_at.is_some_and(|tried_at| now.since(tried_at) < BETWEEN_REFRESHES)
     }
 }
 
@@ -78,13 +78,14 @@ impl<T> Secrets<T> {
         if let Some(cached) = served {
             return Ok(cached.secrets.clone());
         }
+        let tried_at = cached.as_ref().and_then(|cached| cached.tried_at);
         match (self.fetch().await, cached.as_mut()) {
-            (Ok(secrets), _) => Ok(keep(&mut cached, secrets, now)),
+            (Ok(secrets), _) => Ok(keep(&mut cached, secrets, now, tried_at)),
             (Err(error), None) => Err(error),
             (Err(error), Some(old)) => {
                 let error = crate::telemetry::chain(&error);
                 tracing::warn!(error, "the secrets cannot be refreshed; the ones known are used on");
-                old.tried_at = now;
+                old.tried_at = Some(now);
                 Ok(old.secrets.clone())
             }
         }
@@ -98,11 +99,11 @@ impl<T> Secrets<T> {
             return None;
         }
         match self.fetch().await {
-            Ok(secrets) => Some(keep(&mut cached, secrets, now)),
+            Ok(secrets) => Some(keep(&mut cached, secrets, now, Some(now))),
             Err(error) => {
                 tracing::warn!(error = crate::telemetry::chain(&error), "the secrets cannot be refreshed");
                 if let Some(old) = cached.as_mut() {
-                    old.tried_at = now;
+                    old.tried_at = Some(now);
                 }
                 None
             }
@@ -124,9 +125,9 @@ impl<T> Secrets<T> {
     }
 }
 
-fn keep<T>(cached: &mut Option<Cached<T>>, secrets: T, now: Time) -> Arc<T> {
+fn keep<T>(cached: &mut Option<Cached<T>>, secrets: T, now: Time, tried_at: Option<Time>) -> Arc<T> {
     let secrets = Arc::new(secrets);
-    *cached = Some(Cached { secrets: secrets.clone(), fetched_at: now, tried_at: now });
+    *cached = Some(Cached { secrets: secrets.clone(), fetched_at: now, tried_at });
     secrets
 }
 

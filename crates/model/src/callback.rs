@@ -3,6 +3,7 @@
 //! Two dialects are known: `READY` with `recordingID` and an integer `sessionID` (LogRocket's documentation), and
 //! `COMPLETE` with a string `sessionId` (the published AsyncAPI description). Unknown fields are passed over.
 
+use crate::fields::whole_number;
 use crate::result::{HighlightsResult, Session, SessionId};
 use serde::Deserialize;
 use serde_json::Value;
@@ -31,10 +32,13 @@ pub enum Outcome {
 #[error("{0}")]
 pub struct Unreadable(String);
 
+/// Either spelling may be there, or both: an answer that speaks two dialects is read like any other.
 #[derive(Deserialize)]
 struct Body {
-    #[serde(rename = "requestID", alias = "requestId")]
-    request_id: String,
+    #[serde(rename = "requestID", default)]
+    request_id: Option<String>,
+    #[serde(rename = "requestId", default)]
+    request_id_too: Option<String>,
     status: String,
     #[serde(default)]
     result: Value,
@@ -49,10 +53,14 @@ struct ResultBody {
 
 #[derive(Deserialize)]
 struct SessionBody {
-    #[serde(rename = "recordingID", alias = "recordingId")]
-    recording_id: String,
-    #[serde(rename = "sessionID", alias = "sessionId", default)]
-    session_id: Option<SessionId>,
+    #[serde(rename = "recordingID", default)]
+    recording_id: Option<String>,
+    #[serde(rename = "recordingId", default)]
+    recording_id_too: Option<String>,
+    #[serde(rename = "sessionID", default)]
+    session_id: Value,
+    #[serde(rename = "sessionId", default)]
+    session_id_too: Value,
     #[serde(default)]
     highlights: Option<String>,
 }
@@ -60,16 +68,17 @@ struct SessionBody {
 impl Report {
     pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
         let body: Body = serde_json::from_slice(without_bom(body)).map_err(unreadable)?;
-        if !is_log_rocket_id(&body.request_id) {
-            return Err(Unreadable("requestID is empty, too long or not plain text".into()));
-        }
+        let id = body.request_id.or(body.request_id_too).filter(|id| is_log_rocket_id(id));
+        let Some(log_rocket_request_id) = id else {
+            return Err(Unreadable("requestID is missing, empty, too long or not plain text".into()));
+        };
         let outcome = match body.status.as_str() {
             "READY" | "COMPLETE" => Outcome::Ready(parse_result(body.result)?),
             "FAILED" => Outcome::Failed,
             "PENDING" => Outcome::Pending,
             _ => return Err(Unreadable("status is none of READY, COMPLETE, FAILED, PENDING".into())),
         };
-        Ok(Self { log_rocket_request_id: body.request_id, outcome })
+        Ok(Self { log_rocket_request_id, outcome })
     }
 }
 
@@ -87,21 +96,34 @@ fn parse_result(result: Value) -> Result<HighlightsResult, Unreadable> {
         return Err(Unreadable("the status says that there is a result, but there is none".into()));
     }
     let result: ResultBody = serde_json::from_value(result).map_err(unreadable)?;
-    let sessions = result.sessions.unwrap_or_default().into_iter().map(Session::from).collect();
+    let sessions: Option<Vec<Session>> =
+        result.sessions.unwrap_or_default().into_iter().map(SessionBody::read).collect();
+    let sessions = sessions.ok_or_else(|| Unreadable("a session has no recordingID".into()))?;
     Ok(HighlightsResult { highlights: result.highlights, sessions })
 }
 
-impl From<SessionBody> for Session {
-    fn from(body: SessionBody) -> Self {
-        let session_id = match body.session_id {
-            None => SessionId::Number(0),
-            Some(SessionId::Text(text)) => match text.parse() {
-                Ok(number) => SessionId::Number(number),
-                Err(_) => SessionId::Text(text),
-            },
-            Some(number) => number,
-        };
-        Self { recording_id: body.recording_id, session_id, highlights: body.highlights.unwrap_or_default() }
+impl SessionBody {
+    fn read(self) -> Option<Session> {
+        Some(Session {
+            recording_id: self.recording_id.or(self.recording_id_too)?,
+            session_id: session_id(&self.session_id)
+                .or_else(|| session_id(&self.session_id_too))
+                .unwrap_or(SessionId::Number(0)),
+            highlights: self.highlights.unwrap_or_default(),
+        })
+    }
+}
+
+/// A number, however it is written; one that is missing or unreadable is a recording's first session. `None` only for
+/// a value that is not there.
+fn session_id(value: &Value) -> Option<SessionId> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(match text.parse() {
+            Ok(number) => SessionId::Number(number),
+            Err(_) => SessionId::Text(text.clone()),
+        }),
+        value => Some(SessionId::Number(whole_number(value).and_then(|n| n.try_into().ok()).unwrap_or(0))),
     }
 }
 
@@ -143,6 +165,17 @@ mod tests {
         );
         assert_eq!(result.sessions[0].session_id, SessionId::Number(2));
         assert_eq!(result.sessions[1].session_id, SessionId::Text("a".into()));
+    }
+
+    #[test]
+    fn an_answer_in_both_dialects_at_once_is_read_like_any_other() {
+        let result = ready(
+            r#"{"requestID":"0","requestId":"0","status":"READY","result":{"highlights":"h","sessions":[
+                {"recordingID":"a","recordingId":"a","sessionID":1,"sessionId":"1"},
+                {"recordingId":"b","sessionID":2.0},{"recordingID":"c","sessionID":{}},{"recordingID":"d"}]}}"#,
+        );
+        let numbers: Vec<_> = result.sessions.into_iter().map(|session| session.session_id).collect();
+        assert_eq!(numbers, [1, 2, 0, 0].map(SessionId::Number));
     }
 
     #[test]

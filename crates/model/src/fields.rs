@@ -86,7 +86,7 @@ impl<'a> Fields<'a> {
 
     pub fn integer(&mut self, name: &'static str, errors: &mut Errors) -> Option<i64> {
         let value = self.take(name)?;
-        let integer = value.as_i64();
+        let integer = whole_number(value);
         if integer.is_none() {
             errors.push(&self.pointer(name), "must be an integer");
         }
@@ -97,7 +97,10 @@ impl<'a> Fields<'a> {
     pub fn digits(&mut self, name: &'static str, errors: &mut Errors) -> Option<String> {
         let value = self.take(name)?;
         let digits = match value {
-            Value::Number(number) => number.as_u64().map(|number| number.to_string()),
+            Value::Number(number) => number
+                .as_u64()
+                .or_else(|| whole_number(value)?.try_into().ok())
+                .map(|number| number.to_string()),
             Value::String(text) => Some(text.clone()).filter(|text| {
                 (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
             }),
@@ -118,4 +121,14 @@ impl<'a> Fields<'a> {
             errors.push(&self.pointer(name), detail);
         }
     }
+}
+
+/// A JSON number without a fraction, however it is written: JavaScript cannot tell `1715481030000.0` from an integer.
+pub(crate) fn whole_number(value: &Value) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    value.as_i64().or_else(|| {
+        let float = value.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT)?;
+        // Exact within that range.
+        Some(float as i64)
+    })
 }

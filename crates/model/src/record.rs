@@ -28,9 +28,9 @@ pub struct Record {
     pub status: Status,
     /// Who asked; a key means a request only together with its caller.
     pub caller: String,
-    /// The Lambda request id of the run that opened the record, or opened it again. A write whose answer was
-    /// lost is repeated by the SDK and then meets itself; this tells it from a twin's.
-    pub invocation: String,
+    /// A fresh id of the asking that opened the record, or opened it again. A write whose answer was lost is repeated
+    /// by the SDK and then meets itself; this tells it from a twin's.
+    pub opening: String,
     /// See [`crate::request::NewRequest::parse`].
     pub fingerprint: String,
     pub request: Question,

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 /// A body may have this many bytes; everything in it that counts is far smaller.
 pub const MAX_BODY_BYTES: usize = 128 * 1024;
-const MAX_SUBJECT_CHARS: usize = 1024;
+/// A subject may have this many characters.
+pub const MAX_SUBJECT_CHARS: usize = 1024;
 const MAX_QUESTION_CHARS: usize = 4000;
 const MAX_METADATA_BYTES: usize = 2048;
 const MAX_KEY_CHARS: usize = 255;

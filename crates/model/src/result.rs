@@ -15,6 +15,11 @@ pub const MAX_STORED_BYTES: usize = 350_000;
 /// back carries it so, inside the 6 MB that Lambda takes.
 pub const MAX_JSON_BYTES: usize = 5_000_000;
 
+/// What a text takes inside the JSON of an answer: quotes, backslashes and line feeds take two bytes.
+pub fn escaped_bytes(text: &str) -> usize {
+    text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n')).count()
+}
+
 /// What LogRocket's Galileo wrote. The texts are Markdown about what strangers typed: hostile input.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HighlightsResult {
@@ -100,8 +105,7 @@ impl StoredResult {
         if json.len() <= COMPRESS_OVER_BYTES {
             return Ok(Self::Json(json));
         }
-        let escapes = json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-        let bytes = json.len() + escapes;
+        let bytes = escaped_bytes(&json);
         if bytes > MAX_JSON_BYTES {
             return Err(ResultTooLarge::Json { bytes });
         }

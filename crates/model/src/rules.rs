@@ -84,12 +84,12 @@ impl From<Outcome> for NewsOutcome {
     }
 }
 
-/// Who asked, and which run of the function wrote it down.
+/// Who asked, and by which asking.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Origin {
     pub caller: String,
-    /// See [`Record::invocation`].
-    pub invocation: String,
+    /// See [`Record::opening`].
+    pub opening: String,
 }
 
 /// What news means to a record.
@@ -151,7 +151,7 @@ impl Record {
             version: 0,
             status: Status::Pending,
             caller: origin.caller,
-            invocation: origin.invocation,
+            opening: origin.opening,
             fingerprint: new.fingerprint,
             subject_hash: new.question.subject.hash(),
             ask_hash: new.question.hash(),
@@ -185,7 +185,7 @@ impl Record {
     /// no room for `more`: each repeat of a workflow's task brings a new token.
     pub fn reopen(
         &self,
-        invocation: &str,
+        opening: &str,
         more: Vec<Destination>,
         reserved: Option<String>,
         now: Time,
@@ -195,7 +195,7 @@ impl Record {
             return None;
         }
         let mut record = self.clone();
-        record.invocation = invocation.to_owned();
+        record.opening = opening.to_owned();
         destination::join(&mut record.destinations, more);
         if record.destinations.len() > self.destinations.len() && !fits(&record.destinations) {
             return None;

@@ -30,6 +30,8 @@ pub struct RequestSettings {
     pub shared: Settings,
     /// Without a slash at its end.
     pub log_rocket_api_url: String,
+    /// Where people watch sessions: links go there, and nowhere else.
+    pub log_rocket_app_url: Url,
     /// The whole route, `/webhook` included.
     pub webhook_url: String,
     pub api_auth: ApiAuth,
@@ -104,6 +106,7 @@ impl RequestSettings {
                 .unwrap_or_else(|| "https://api.logrocket.com".to_owned())
                 .trim_end_matches('/')
                 .to_owned(),
+            log_rocket_app_url: environment.app_url()?,
             webhook_url: environment.url("WEBHOOK_URL")?.ok_or_else(|| missing("WEBHOOK_URL"))?,
             api_auth: match environment.get("API_AUTH").as_deref() {
                 None | Some("token") => ApiAuth::Token,
@@ -160,12 +163,28 @@ impl Environment<'_> {
         Ok(SecretSource::Ids(ids))
     }
 
+    fn allow_private(&self) -> Result<bool, BadSetting> {
+        match self.get("ALLOW_PRIVATE_DESTINATIONS").as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(_) => Err(bad("ALLOW_PRIVATE_DESTINATIONS", "must be true or false")),
+        }
+    }
+
+    fn app_url(&self) -> Result<Url, BadSetting> {
+        const VARIABLE: &str = "LOGROCKET_APP_URL";
+        let text = self.get(VARIABLE).unwrap_or_else(|| "https://app.logrocket.com".to_owned());
+        let allow_private = self.allow_private()?;
+        Url::parse(&text)
+            .ok()
+            .filter(|url| url.scheme() == "https" || (allow_private && url.scheme() == "http"))
+            .filter(|url| url.query().is_none() && url.fragment().is_none())
+            .filter(|url| url.username().is_empty() && url.password().is_none())
+            .ok_or_else(|| bad(VARIABLE, "must be an https URL without a query"))
+    }
+
     fn request_rules(&self) -> Result<RequestRules, BadSetting> {
-        let allow_private = match self.get("ALLOW_PRIVATE_DESTINATIONS").as_deref() {
-            None | Some("false" | "0") => false,
-            Some("true" | "1") => true,
-            Some(_) => return Err(bad("ALLOW_PRIVATE_DESTINATIONS", "must be true or false")),
-        };
+        let allow_private = self.allow_private()?;
         let known = KnownDestinations::parse(self.get("KNOWN_DESTINATIONS").as_deref());
         let destinations = DestinationRules { known, allow_private };
         let defaults = match self.get("DEFAULT_DESTINATIONS") {
@@ -248,6 +267,7 @@ mod tests {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.shared.rules, Rules::default());
         assert_eq!(settings.log_rocket_api_url, "https://api.logrocket.com");
+        assert_eq!(settings.log_rocket_app_url.as_str(), "https://app.logrocket.com/");
         assert_eq!(settings.api_auth, ApiAuth::Token);
         assert_eq!(settings.monthly_request_limit, None);
         assert!(matches!(&settings.shared.secrets, SecretSource::Ids(ids) if ids == &["one", "two"]));
@@ -261,6 +281,10 @@ mod tests {
             ("LOGROCKET_APP_ID", "../.."),
             ("LOGROCKET_APP_ID", "org/app/x"),
             ("LOGROCKET_API_URL", "api.logrocket.com"),
+            ("LOGROCKET_APP_URL", "app.logrocket.com"),
+            ("LOGROCKET_APP_URL", "http://app.logrocket.com"),
+            ("LOGROCKET_APP_URL", "https://app.logrocket.com/?a=b"),
+            ("LOGROCKET_APP_URL", "https://user@app.logrocket.com"),
             ("WEBHOOK_URL", "ftp://x"),
             ("WEBHOOK_URL", "https://x/webhook?a=b"),
             ("API_AUTH", "none"),
@@ -277,5 +301,12 @@ mod tests {
             let error = read(&[(variable, value)]).unwrap_err().to_string();
             assert!(error.starts_with(variable) && !error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn a_local_run_may_have_its_app_on_http() {
+        let app_url = ("LOGROCKET_APP_URL", "http://127.0.0.1:8000");
+        let settings = read(&[app_url, ("ALLOW_PRIVATE_DESTINATIONS", "true")]).unwrap();
+        assert_eq!(settings.log_rocket_app_url.as_str(), "http://127.0.0.1:8000/");
     }
 }

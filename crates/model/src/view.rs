@@ -1,9 +1,10 @@
 //! What callers are shown of a record. No secret, task token or callback token is in it.
 
+use crate::page;
 use crate::record::{AttemptState, Record, Status, Summary};
-use crate::result::{HighlightsResult, SessionId};
+use crate::render::{self, Links};
+use crate::result::HighlightsResult;
 use serde_json::{Value, json};
-use std::fmt::Write;
 
 /// The answer to a request: its id, under both names, and how it stands.
 pub fn receipt(summary: &Summary) -> Value {
@@ -74,48 +75,10 @@ fn deliveries(record: &Record) -> Value {
         .collect()
 }
 
-/// The highlights as a Markdown document, or what there is to say instead.
-pub fn markdown(record: &Record, result: Option<&HighlightsResult>) -> String {
-    let mut text = String::new();
-    let (_, subject) = record.request.subject.as_field();
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "# Highlights of {}\n", in_one_line(subject));
-    if let Some(question) = &record.request.question {
-        let _ = writeln!(text, "> {}\n", in_one_line(question));
-    }
-    match (record.status, result, &record.failure) {
-        (Status::Ready, Some(result), _) => write_result(&mut text, result),
-        (Status::Pending, _, _) => {
-            text.push_str("LogRocket is at work on them: ask again in a minute.\n");
-        }
-        (_, _, Some(failure)) => {
-            let _ = writeln!(text, "{}: {}", record.status.as_str(), failure.message);
-        }
-        _ => {
-            let _ = writeln!(text, "{}", record.status.as_str());
-        }
-    }
-    let _ = write!(text, "\n---\n\nRequest {}\n", record.request_id);
-    text
-}
-
-fn write_result(text: &mut String, result: &HighlightsResult) {
-    let _ = writeln!(text, "{}", result.highlights.trim());
-    if !result.sessions.is_empty() {
-        text.push_str("\n## Sessions\n");
-    }
-    for session in &result.sessions {
-        let number = match &session.session_id {
-            SessionId::Number(number) => number.to_string(),
-            SessionId::Text(text) => in_one_line(text),
-        };
-        let recording = in_one_line(&session.recording_id);
-        let _ = writeln!(text, "\n### {recording}/{number}\n\n{}", session.highlights.trim());
-    }
-}
-
-fn in_one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// The highlights as a Markdown document, or what there is to say instead. Nothing in it is active but links into
+/// LogRocket's app.
+pub fn markdown(record: &Record, result: Option<&HighlightsResult>, links: &Links<'_>) -> String {
+    render::markdown::write(&page::of(record, result, links))
 }
 
 #[cfg(test)]
@@ -124,7 +87,7 @@ mod tests {
     use crate::answer::Refusal;
     use crate::id::RequestId;
     use crate::request::{NewRequest, RequestRules};
-    use crate::result::Session;
+    use crate::result::{Session, SessionId};
     use crate::rules::{News, NewsOutcome, Origin, Received, Rules};
     use crate::time::Time;
 
@@ -133,7 +96,7 @@ mod tests {
 
     fn opened(body: &str) -> Record {
         let new = NewRequest::parse(body.as_bytes(), &RequestRules::default()).unwrap();
-        let origin = Origin { caller: "ops".into(), invocation: "run".into() };
+        let origin = Origin { caller: "ops".into(), opening: "run".into() };
         Record::open(RequestId::for_key("ops", "1"), origin, new, None, NOW, &RULES())
     }
 
@@ -222,7 +185,6 @@ mod tests {
         let shown = whole(&record, None);
         assert_eq!((&shown["status"], &shown["attempts"]), (&json!("FAILED"), &json!([])));
         assert_eq!(shown["failure"]["code"], "LOGROCKET_REFUSED");
-        assert!(markdown(&record, None).contains("FAILED: LogRocket did not accept the API key"));
     }
 
     #[test]
@@ -246,24 +208,5 @@ mod tests {
         for field in ["status", "attempts", "deliveredAt", "nextAttemptAt", "lastError"] {
             assert!(shown["deliveries"][0].get(field).is_some(), "{field}");
         }
-    }
-
-    #[test]
-    fn markdown_is_a_document_with_a_chapter_for_each_session() {
-        let record = ready(&opened(r#"{"userID":"u\n# x","question":"why\n\n# y?"}"#));
-        let expected = format!(
-            "# Highlights of u # x\n\n> why # y?\n\nThe user checks out.\n\n## Sessions\n\n### 5-3cde/0\n\n\
-             The user encounters an error.\n\n### 5-4/a # b\n\nThe user encounters an error.\n\n---\n\nRequest {}\n",
-            record.request_id
-        );
-        assert_eq!(markdown(&record, Some(&result())), expected);
-    }
-
-    #[test]
-    fn markdown_of_what_has_no_result_says_how_it_stands() {
-        let record = opened(r#"{"userID":"u"}"#);
-        assert!(markdown(&record, None).contains("ask again in a minute"));
-        let expired = record.expire(NOW, &RULES()).unwrap();
-        assert!(markdown(&expired, None).contains("EXPIRED: LogRocket gave no outcome in time."));
     }
 }

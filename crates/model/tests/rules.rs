@@ -93,7 +93,7 @@ fn destination(n: u8) -> Vec<model::destination::Destination> {
 
 fn opened(rules: &Rules, body: &str) -> Record {
     let new = NewRequest::parse(body.as_bytes(), &RequestRules::default()).unwrap();
-    let origin = Origin { caller: "ops".into(), invocation: "run".into() };
+    let origin = Origin { caller: "ops".into(), opening: "run".into() };
     Record::open(RequestId::for_key("ops", "1"), origin, new, None, START, rules)
 }
 

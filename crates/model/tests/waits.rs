@@ -19,7 +19,7 @@ fn after(seconds: u64) -> Time {
 
 fn opened(rules: &Rules) -> Record {
     let new = NewRequest::parse(br#"{"userID":"u"}"#, &RequestRules::default()).unwrap();
-    let origin = Origin { caller: "ops".into(), invocation: "run".into() };
+    let origin = Origin { caller: "ops".into(), opening: "run".into() };
     Record::open(RequestId::for_key("ops", "1"), origin, new, None, START, rules)
 }
 

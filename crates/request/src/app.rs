@@ -9,6 +9,7 @@ use lambda_runtime::Context;
 use model::problem::{Kind, Problem};
 use model::secrets::{RequestSecrets, SecretDocument};
 use model::settings::RequestSettings;
+use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -20,7 +21,8 @@ const LAST_WRITE: Duration = Duration::from_millis(1_500);
 /// What has to be left of the invocation for its answer to get out.
 const MARGIN: Duration = Duration::from_millis(500);
 const WITHOUT_DEADLINE: Duration = Duration::from_secs(30);
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// What a caller is told to wait where something of ours is not available.
+pub const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 pub struct App {
     pub settings: RequestSettings,
@@ -45,6 +47,13 @@ impl App {
         Ok(app)
     }
 
+    /// The secrets with another key for LogRocket than `refused`, if it was rotated since they were read.
+    pub async fn with_rotated_key(&self, refused: &RequestSecrets) -> Option<Arc<RequestSecrets>> {
+        let key = |secrets: &RequestSecrets| secrets.log_rocket_api_key.expose_secret().to_owned();
+        let refreshed = self.secrets.refresh(clock::now()).await?;
+        (key(&refreshed) != key(refused)).then_some(refreshed)
+    }
+
     pub async fn secrets(&self) -> Result<Arc<RequestSecrets>, Problem> {
         self.secrets.get(clock::now()).await.map_err(|error| secrets_unavailable(&error))
     }
@@ -52,6 +61,7 @@ impl App {
 
 /// One run of the function.
 pub struct Invocation {
+    /// The source's key of a direct invocation: Lambda repeats an asynchronous one under the same id.
     pub lambda_request_id: String,
     /// The function is ended then.
     pub deadline: Instant,
@@ -86,7 +96,8 @@ pub fn table_unavailable(error: &TableError) -> Problem {
     Problem::new(Kind::Unavailable, detail).retry_after(TRY_AGAIN_AFTER)
 }
 
-fn secrets_unavailable(error: &SecretsError) -> Problem {
+/// Logs which secret cannot be had, and says to the caller that there is one.
+pub fn secrets_unavailable(error: &SecretsError) -> Problem {
     tracing::error!(error = aws::telemetry::chain(error), "the secrets cannot be had");
     let detail = "The secrets of this function cannot be read; its log names what is missing.";
     Problem::new(Kind::Unavailable, detail).retry_after(TRY_AGAIN_AFTER)

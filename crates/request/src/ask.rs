@@ -1,7 +1,7 @@
 //! Asking: record first, then LogRocket, then the record again.
 
-use crate::app::{App, Invocation, table_unavailable};
-use crate::post::{Audience, Posted};
+use crate::app::{App, Invocation, TRY_AGAIN_AFTER, table_unavailable};
+use crate::post::{Audience, Posted, Until};
 use aws::clock;
 use aws::table::{Changed, Opened};
 use model::budget;
@@ -11,8 +11,9 @@ use model::problem::{Kind, Problem};
 use model::record::{Record, Status, Summary};
 use model::request::{IdempotencyKey, NewRequest};
 use model::rules::Origin;
+use model::time::Time;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::timeout_at;
 use uuid::Uuid;
 
 /// A request that was taken: stored, and driven to its outcome.
@@ -38,6 +39,14 @@ pub struct Caller<'a> {
     pub invocation: &'a Invocation,
 }
 
+/// What is left to do for a request whose record is as it should be.
+enum Prepared {
+    /// Nothing: this is the answer.
+    Answered(Box<Asked>),
+    /// The POST of its latest attempt, which the table holds as unknown.
+    ToPost { record: Box<Record>, how: How },
+}
+
 impl App {
     pub async fn ask(&self, body: &[u8], caller: Caller<'_>) -> Result<Asked, Problem> {
         let new = NewRequest::parse(body, &self.settings.request_rules)?;
@@ -45,29 +54,46 @@ impl App {
     }
 
     pub async fn ask_parsed(&self, new: NewRequest, caller: Caller<'_>) -> Result<Asked, Problem> {
+        let until = Until { answered: caller.invocation.wait_until(), written: caller.invocation.answer_by };
+        // First of all: without them there is no POST, and a record without one would be a promise not meant.
+        let secrets = self.secrets().await?;
+        let prepared = timeout_at(until.answered, self.prepare(new, caller)).await;
+        match prepared.map_err(|_| too_slow())?? {
+            Prepared::Answered(asked) => Ok(*asked),
+            Prepared::ToPost { record, how } => {
+                let summary = Summary::from(&*record);
+                match self.post(*record, &secrets, Audience::Waiting, until).await {
+                    Posted::Promised => Ok(Asked { summary, how }),
+                    Posted::Refused(refusal) => Err(Problem::new(Kind::LogRocketRefused, refusal.advice())),
+                }
+            }
+        }
+    }
+
+    /// Finds or writes the request's record.
+    async fn prepare(&self, new: NewRequest, caller: Caller<'_>) -> Result<Prepared, Problem> {
         let key = new.idempotency_key.clone().or(caller.source_key);
         let id = match &key {
             Some(key) => RequestId::for_key(&caller.name, key.as_str()),
             None => RequestId::from_uuid(Uuid::now_v7()),
         };
-        let origin = Origin { caller: caller.name, invocation: caller.invocation.lambda_request_id.clone() };
-        let until = caller.invocation.wait_until();
-
+        let origin = Origin { caller: caller.name, opening: Uuid::new_v4().to_string() };
         if let Some(max_age) = new.max_age
-            && let Some(asked) = self.find_recent(&new, &id, key.is_some(), max_age, &origin, until).await?
+            && let Some(found) = self.find_recent(&new, &id, key.is_some(), max_age, &origin).await?
         {
-            return Ok(asked);
+            return Ok(found);
         }
-
         let now = clock::now();
         let rules = &self.settings.shared.rules;
         let record = Record::open(id, origin.clone(), new.clone(), self.reserved(), now, rules);
         match self.table.open(&record, now).await.map_err(|error| table_unavailable(&error))? {
             Opened::New => {
-                tracing::info!(requestID = record.request_id.as_str(), caller = record.caller, "asked");
-                self.post_new(record, until).await
+                // A principal's name may be an e-mail address.
+                let caller = record.caller.split('@').next().unwrap_or_default();
+                tracing::info!(requestID = record.request_id.as_str(), caller, "asked");
+                Ok(Prepared::ToPost { record: Box::new(record), how: How::New })
             }
-            Opened::Twin(twin) => self.replay(*twin, new, &origin, until).await,
+            Opened::Twin(twin) => self.replay(*twin, new, &origin).await,
             Opened::OverBudget => Err(self.over_budget()),
         }
     }
@@ -80,15 +106,14 @@ impl App {
         keyed: bool,
         max_age: Duration,
         origin: &Origin,
-        until: Instant,
-    ) -> Result<Option<Asked>, Problem> {
+    ) -> Result<Option<Prepared>, Problem> {
         let now = clock::now();
         let unavailable = |error| table_unavailable(&error);
         if keyed && let Some(twin) = self.table.get(id, now).await.map_err(unavailable)? {
-            return self.replay(twin, new.clone(), origin, until).await.map(Some);
+            return self.replay(twin, new.clone(), origin).await.map(Some);
         }
-        let since =
-            model::time::Time(now.0.saturating_sub(i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX)));
+        let max_age = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
+        let since = Time(now.0.saturating_sub(max_age));
         let found = self.table.find_same(&new.question, since, now).await.map_err(unavailable)?;
         let Some(found) = found else { return Ok(None) };
         // The index may be a moment behind.
@@ -100,30 +125,17 @@ impl App {
         match self.with_destinations(found, &new.destinations).await {
             Ok(record) => {
                 tracing::info!(requestID = record.request_id.as_str(), "a recent request was found");
-                Ok(Some(Asked { summary: Summary::from(&record), how: How::Found }))
+                let asked = Asked { summary: Summary::from(&record), how: How::Found };
+                Ok(Some(Prepared::Answered(Box::new(asked))))
             }
-            // No room for more destinations there, or it went meanwhile: a new request has room.
             Err(problem) if problem.kind == Kind::Unavailable => Err(problem),
+            // No room for more destinations there, or it went meanwhile: a new request has room.
             Err(_) => Ok(None),
         }
     }
 
-    async fn post_new(&self, record: Record, until: Instant) -> Result<Asked, Problem> {
-        let summary = Summary::from(&record);
-        match self.post(record, Audience::Waiting, until).await? {
-            Posted::Promised => Ok(Asked { summary, how: How::New }),
-            Posted::Refused(refusal) => Err(Problem::new(Kind::LogRocketRefused, refusal.advice())),
-        }
-    }
-
     /// The same key again: the same answer, unless LogRocket had refused it.
-    async fn replay(
-        &self,
-        twin: Record,
-        new: NewRequest,
-        origin: &Origin,
-        until: Instant,
-    ) -> Result<Asked, Problem> {
+    async fn replay(&self, twin: Record, new: NewRequest, origin: &Origin) -> Result<Prepared, Problem> {
         if twin.fingerprint != new.fingerprint {
             let detail = format!(
                 "This idempotency key belongs to request {}, which asked something else. Use a new key.",
@@ -132,7 +144,7 @@ impl App {
             return Err(Problem::new(Kind::KeyReused, detail));
         }
         if twin.is_refused() {
-            return self.reopen(twin, new, origin, until).await;
+            return self.reopen(twin, new, origin).await;
         }
         // A workflow's retry brings a new token, and its own alone is waited for.
         let tokens: Vec<Destination> = new
@@ -142,29 +154,22 @@ impl App {
             .collect();
         let record = self.with_destinations(twin, &tokens).await?;
         tracing::info!(requestID = record.request_id.as_str(), "asked again");
-        Ok(Asked { summary: Summary::from(&record), how: How::Replayed })
+        Ok(replayed(&record))
     }
 
-    /// Tries a refused request again; of several who do so at once, one asks LogRocket.
-    async fn reopen(
-        &self,
-        twin: Record,
-        new: NewRequest,
-        origin: &Origin,
-        until: Instant,
-    ) -> Result<Asked, Problem> {
+    /// Opens a refused request again; of several who do so at once, one asks LogRocket.
+    async fn reopen(&self, twin: Record, new: NewRequest, origin: &Origin) -> Result<Prepared, Problem> {
         let (now, rules, reserved) = (clock::now(), &self.settings.shared.rules, self.reserved());
         let rule = |record: &Record| {
             let more = new.destinations.clone();
-            record.reopen(&origin.invocation, more, reserved.clone(), now, rules)
+            record.reopen(&origin.opening, more, reserved.clone(), now, rules)
         };
         match self.table.change(twin, rule).await.map_err(|error| table_unavailable(&error))? {
             Changed::Written(record) => {
                 tracing::info!(requestID = record.request_id.as_str(), "a refused request is tried again");
-                let asked = self.post_new(*record, until).await?;
-                Ok(Asked { how: How::Replayed, ..asked })
+                Ok(Prepared::ToPost { record, how: How::Replayed })
             }
-            Changed::Unchanged(record) => Ok(Asked { summary: Summary::from(&*record), how: How::Replayed }),
+            Changed::Unchanged(record) => Ok(replayed(&record)),
             Changed::OverBudget => Err(self.over_budget()),
             Changed::Gone => Err(deleted_meanwhile()),
         }
@@ -191,6 +196,16 @@ impl App {
         tracing::warn!("over the month's budget");
         budget::spent(self.settings.monthly_request_limit.unwrap_or(0), clock::now())
     }
+}
+
+fn replayed(record: &Record) -> Prepared {
+    Prepared::Answered(Box::new(Asked { summary: Summary::from(record), how: How::Replayed }))
+}
+
+fn too_slow() -> Problem {
+    tracing::error!("the table took too long");
+    let detail = "The table is slow; the request may or may not be stored. Try again, with a key.";
+    Problem::new(Kind::Unavailable, detail).retry_after(TRY_AGAIN_AFTER)
 }
 
 fn deleted_meanwhile() -> Problem {

@@ -3,6 +3,7 @@
 //! Of the events that carry a body, only the fields that are used are read: nothing else about them can make
 //! a request fail.
 
+use aws::function::Http;
 use lambda_http::request::LambdaRequest;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -12,6 +13,7 @@ use serde_json::value::RawValue;
 #[expect(clippy::enum_variant_names, reason = "EventBridge is that service's name")]
 pub enum Event<'a> {
     Http(Box<LambdaRequest>),
+    UnreadableHttp,
     Sqs(Vec<Message>),
     Sns(Vec<Message>),
     EventBridge(Message),
@@ -30,21 +32,12 @@ pub struct Message {
 /// The fields that tell; each source has some that no other has, and that no body may have.
 #[derive(Deserialize)]
 struct Signs {
-    #[serde(rename = "requestContext")]
-    request_context: Option<ContextSigns>,
-    #[serde(rename = "httpMethod")]
-    http_method: Option<IgnoredAny>,
     #[serde(rename = "Records")]
     records: Option<Vec<RecordSigns>>,
     #[serde(rename = "detail-type")]
     detail_type: Option<IgnoredAny>,
     detail: Option<IgnoredAny>,
     job: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ContextSigns {
-    http: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -92,20 +85,21 @@ struct EventBridgeEvent<'a> {
 impl<'a> Event<'a> {
     pub fn read(payload: &'a RawValue) -> Result<Self, serde_json::Error> {
         let json = payload.get();
+        match Http::read(json) {
+            Http::Request(request) => return Ok(Self::Http(request)),
+            Http::Unreadable => return Ok(Self::UnreadableHttp),
+            Http::Other => {}
+        }
         // What is not even an object, or has one of these fields in another form, is a body, and a bad one.
         let Ok(signs) = serde_json::from_str::<Signs>(json) else { return Ok(Self::Direct(payload)) };
         let source = signs.records.as_ref().and_then(|records| records.first()?.event_source.as_deref());
-        let http = signs
-            .request_context
-            .is_some_and(|context| context.http.is_some() || signs.http_method.is_some());
-        Ok(match (http, source) {
-            (true, _) => Self::Http(Box::new(serde_json::from_str(json)?)),
-            (_, Some("aws:sqs")) => {
+        Ok(match source {
+            Some("aws:sqs") => {
                 let records: Records<SqsRecord> = serde_json::from_str(json)?;
                 let message = |record: SqsRecord| Message { id: record.message_id, body: record.body };
                 Self::Sqs(records.records.into_iter().map(message).collect())
             }
-            (_, Some("aws:sns")) => {
+            Some("aws:sns") => {
                 let records: Records<SnsRecord> = serde_json::from_str(json)?;
                 let message =
                     |record: SnsRecord| Message { id: record.sns.message_id, body: record.sns.message };
@@ -130,7 +124,7 @@ mod tests {
     fn kind(json: &str) -> &'static str {
         let payload: &RawValue = serde_json::from_str(json).unwrap();
         match Event::read(payload).unwrap() {
-            Event::Http(_) => "http",
+            Event::Http(_) | Event::UnreadableHttp => "http",
             Event::Sqs(_) => "sqs",
             Event::Sns(_) => "sns",
             Event::EventBridge(_) => "eventbridge",

@@ -3,7 +3,7 @@
 use crate::app::{App, Invocation};
 use crate::event::Event;
 use crate::{http, sources};
-use aws::function::{FunctionError, json, serve};
+use aws::function::{FunctionError, json, serve, unreadable};
 use futures::FutureExt;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::value::RawValue;
@@ -26,6 +26,7 @@ async fn dispatch(app: &App, payload: &RawValue, context: Context) -> Result<Box
         Event::Http(request) => {
             serve(*request, context, |request| http::respond(app, request, &invocation)).boxed().await
         }
+        Event::UnreadableHttp => json(&unreadable()),
         Event::Sqs(messages) => json(&sources::sqs(app, messages, &invocation).boxed().await),
         Event::Sns(messages) => json(&sources::sns(app, messages, &invocation).boxed().await?),
         Event::EventBridge(message) => json(&sources::event_bridge(app, message, &invocation).boxed().await?),

@@ -1,9 +1,10 @@
 //! The HTTP API.
 
-use crate::app::{App, Invocation, table_unavailable};
+use crate::app::{App, Invocation, secrets_unavailable, table_unavailable};
 use crate::ask::{Asked, Caller, How};
 use aws::clock;
 use aws::http::{json, path, problem, text};
+use aws::secrets::SecretsError;
 use aws::table::Cursor;
 use lambda_http::http::{HeaderValue, Method, Response, StatusCode, header};
 use lambda_http::request::RequestContext;
@@ -12,7 +13,10 @@ use model::callback::is_log_rocket_id;
 use model::id::RequestId;
 use model::problem::{FieldError, Kind, Problem};
 use model::record::Record;
-use model::request::{IdempotencyKey, NewRequest, Subject};
+use model::render::Links;
+use model::request::{IdempotencyKey, MAX_SUBJECT_CHARS, NewRequest, Subject};
+use model::result::{MAX_JSON_BYTES, escaped_bytes};
+use model::secrets::{BadSecret, RequestSecrets};
 use model::settings::ApiAuth;
 use model::{token, view};
 use serde_json::Value;
@@ -21,7 +25,6 @@ use std::collections::BTreeMap;
 const WEBHOOK: &str = "/webhook";
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 100;
-const MAX_SUBJECT_CHARS: usize = 1024;
 
 /// Answers one HTTP request; every error is a `problem+json`.
 pub async fn respond(app: &App, request: Request, invocation: &Invocation) -> Response<Body> {
@@ -124,7 +127,13 @@ async fn get_highlights(app: &App, request: &Request, id: &str) -> Result<Respon
         Problem::new(Kind::Unavailable, "The stored result cannot be read.")
     })?;
     if prefers_markdown(request) {
-        let markdown = view::markdown(&record, result.as_ref());
+        let links = Links::new(&app.settings.log_rocket_app_url, &app.settings.shared.app);
+        let markdown = view::markdown(&record, result.as_ref(), &links);
+        // Escaped for Markdown, a result may have grown beyond what an answer carries.
+        if escaped_bytes(&markdown) > MAX_JSON_BYTES {
+            let detail = "As Markdown this result is too large for an answer: read it as JSON.";
+            return Err(Problem::new(Kind::TooLarge, detail));
+        }
         return Ok(text("text/markdown; charset=utf-8", markdown));
     }
     Ok(json(StatusCode::OK, &view::whole(&record, result.as_ref())))
@@ -213,8 +222,8 @@ impl ListQuery {
             }
         };
         if let Some((name, subject)) = &subject {
-            let length = subject.as_field().1.chars().count();
-            if !(1..=MAX_SUBJECT_CHARS).contains(&length) {
+            let text = subject.as_field().1;
+            if text.trim().is_empty() || text.chars().count() > MAX_SUBJECT_CHARS {
                 complain(name, "must have 1 to 1024 characters");
             }
         }
@@ -250,17 +259,20 @@ async fn authenticate(app: &App, request: &Request) -> Result<String, Problem> {
     let presented = header
         .and_then(token::from_authorization)
         .ok_or_else(|| unauthorized("Give an API token: Authorization: Bearer {token}."))?;
-    let name_of = |secrets: &model::secrets::RequestSecrets| {
-        secrets.api_tokens.name_of(presented).map(|name| format!("token:{name}"))
-    };
+    let name_of =
+        |secrets: &RequestSecrets| secrets.api_tokens.name_of(presented).map(|name| format!("token:{name}"));
     if let Some(name) = name_of(&*app.secrets().await?) {
         return Ok(name);
     }
     // It may have been added since the secrets were read.
     let refreshed = app.secrets.refresh(clock::now()).await;
-    refreshed
-        .and_then(|secrets| name_of(&secrets))
-        .ok_or_else(|| unauthorized("This API token is not known."))
+    if let Some(name) = refreshed.and_then(|secrets| name_of(&secrets)) {
+        return Ok(name);
+    }
+    if app.secrets().await?.api_tokens.is_empty() {
+        return Err(secrets_unavailable(&SecretsError::from(BadSecret::Missing { field: "apiTokens" })));
+    }
+    Err(unauthorized("This API token is not known."))
 }
 
 /// The principal that the gateway's IAM check found. An assumed role's session is left off: a retry comes from
@@ -313,7 +325,7 @@ fn key_of_header(request: &Request) -> Result<Option<IdempotencyKey>, Problem> {
     }
 }
 
-/// Whether `Accept` wants Markdown more than JSON; JSON if it is all the same.
+/// Whether `Accept` wants Markdown more than JSON; of equals, what it names first.
 fn prefers_markdown(request: &Request) -> bool {
     let mut best: Option<(f32, bool)> = None;
     for accept in request.headers().get_all(header::ACCEPT) {

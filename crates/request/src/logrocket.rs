@@ -2,7 +2,7 @@
 
 use aws::clock;
 use model::answer::{PollAnswer, PostAnswer, Refusal};
-use model::request::Question;
+use model::request::{Question, Subject};
 use model::settings::App;
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -58,13 +58,14 @@ impl LogRocket {
         match self.send(request, key, MAX_POST_ANSWER, within).await {
             Ok(mut answer) => {
                 let retry_after = answer.retry_after.as_deref();
+                let hidden = hidden(key, question, callback_url);
                 if !answer.status.is_success() {
-                    answer.body = without_key(&String::from_utf8_lossy(&answer.body), key).into_bytes();
+                    answer.body = without(&hidden, &String::from_utf8_lossy(&answer.body)).into_bytes();
                 }
                 match PostAnswer::read(answer.status.as_u16(), retry_after, &answer.body, clock::now()) {
-                    // Once more: JSON may have spelt it with escapes.
+                    // Once more: JSON may have spelt them with escapes.
                     PostAnswer::Refused(Refusal { status, message }) => {
-                        PostAnswer::Refused(Refusal { status, message: without_key(&message, key) })
+                        PostAnswer::Refused(Refusal { status, message: without(&hidden, &message) })
                     }
                     other => other,
                 }
@@ -148,13 +149,44 @@ fn body(question: &Question, callback_url: &str) -> Value {
     body
 }
 
-/// LogRocket's words may quote the key that they complain about. Done before they are cut short: half a key would
-/// not be found.
-fn without_key(words: &str, key: &SecretString) -> String {
-    words.replace(key.expose_secret(), "(the key)")
+/// What LogRocket's words may quote as they complain about it, and what stands there instead.
+fn hidden<'a>(
+    key: &'a SecretString,
+    question: &'a Question,
+    callback_url: &'a str,
+) -> Vec<(&'a str, &'static str)> {
+    let token = callback_url.rsplit_once("token=").map(|(_, token)| (token, "(its token)"));
+    let email = match &question.subject {
+        Subject::Email(email) => Some((email.as_str(), "(the user)")),
+        Subject::Id(_) => None,
+    };
+    let always = [(key.expose_secret(), "(the key)"), (callback_url, "(the callback URL)")];
+    always.into_iter().chain(token).chain(email).collect()
+}
+
+/// Done before the words are cut short: half a key would not be found.
+fn without(hidden: &[(&str, &str)], words: &str) -> String {
+    hidden.iter().fold(words.to_owned(), |words, (text, instead)| words.replace(text, instead))
 }
 
 /// The URL would show the id that is polled; it says nothing that the message does not.
 fn chain(error: reqwest::Error) -> String {
     aws::telemetry::chain(&error.without_url())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn what_logrocket_quotes_of_us_is_taken_out_of_its_words() {
+        let subject = Subject::Email("alice@example.com".into());
+        let question = Question { subject, question: None, time_range: None, metadata: BTreeMap::new() };
+        let (key, url) =
+            (SecretString::from("org:app:key"), "https://x/webhook?request=1&attempt=1&token=7.mac");
+        let words = "org:app:key may not call https://x/webhook?request=1&attempt=1&token=7.mac (7.mac) for alice@example.com";
+        let said = without(&hidden(&key, &question, url), words);
+        assert_eq!(said, "(the key) may not call (the callback URL) ((its token)) for (the user)");
+    }
 }

@@ -4,15 +4,26 @@ use crate::app::App;
 use aws::clock;
 use aws::table::{Changed, TableError};
 use model::answer::{PostAnswer, Refusal};
-use model::problem::Problem;
 use model::record::Record;
-use tokio::time::Instant;
+use model::secrets::RequestSecrets;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// A POST is not begun with less time than this: it would be counted as one of which nobody knows.
+const SHORTEST_POST: Duration = Duration::from_millis(500);
 
 /// Whether somebody waits for the answer to his request, or was promised one before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Audience {
     Waiting,
     Promised,
+}
+
+/// Until when LogRocket is waited for, and until when its answer is written down.
+#[derive(Clone, Copy, Debug)]
+pub struct Until {
+    pub answered: Instant,
+    pub written: Instant,
 }
 
 /// How a POST ended, as far as the one who made it has to know.
@@ -26,15 +37,54 @@ pub enum Posted {
 
 impl App {
     /// Makes the POST of the record's latest attempt, which the table already holds as unknown, and writes down
-    /// what LogRocket answered. Errors of that last write are logged, not returned: the record stands, and the
+    /// what LogRocket answered. If that last write fails it is logged and no error: the record stands, and the
     /// sweep will find out.
-    pub async fn post(&self, record: Record, audience: Audience, until: Instant) -> Result<Posted, Problem> {
-        let attempt = record.attempt;
-        let answer = self.ask_log_rocket(&record, until).await?;
-        let rules = &self.settings.shared.rules;
-        let now = clock::now();
+    pub async fn post(
+        &self,
+        record: Record,
+        secrets: &RequestSecrets,
+        audience: Audience,
+        until: Until,
+    ) -> Posted {
+        let answer = self.ask_log_rocket(&record, secrets, until.answered).await;
         let id = record.request_id.clone();
-        let written = match &answer {
+        let write = self.write_down(record, &answer, audience);
+        let refused = match timeout_at(until.written, write).await {
+            Ok(Ok(refused)) => refused,
+            Ok(Err(error)) => {
+                let error = aws::telemetry::chain(&error);
+                tracing::error!(
+                    requestID = id.as_str(),
+                    error,
+                    "LogRocket's answer could not be written down"
+                );
+                // The caller is there to be told, whatever the record says.
+                audience == Audience::Waiting
+            }
+            Err(_) => {
+                tracing::error!(
+                    requestID = id.as_str(),
+                    "LogRocket's answer could not be written down in time"
+                );
+                audience == Audience::Waiting
+            }
+        };
+        match answer {
+            PostAnswer::Refused(refusal) if refused => Posted::Refused(refusal),
+            _ => Posted::Promised,
+        }
+    }
+
+    /// Changes the record by LogRocket's answer; answers whether it ended as refused.
+    async fn write_down(
+        &self,
+        record: Record,
+        answer: &PostAnswer,
+        audience: Audience,
+    ) -> Result<bool, TableError> {
+        let (id, attempt) = (record.request_id.clone(), record.attempt);
+        let (now, rules) = (clock::now(), &self.settings.shared.rules);
+        match answer {
             PostAnswer::Accepted { log_rocket_request_id } => {
                 tracing::info!(
                     requestID = id.as_str(),
@@ -43,16 +93,17 @@ impl App {
                     "LogRocket took it"
                 );
                 let rule = |record: &Record| record.confirm(attempt, log_rocket_request_id, rules);
-                self.table.change(record, rule).await
+                self.table.change(record, rule).await?;
             }
             PostAnswer::Refused(refusal) if audience == Audience::Promised && refusal.is_about_the_key() => {
+                let status = refusal.status;
                 tracing::error!(
                     requestID = id.as_str(),
                     attempt,
-                    status = refusal.status,
+                    status,
                     "LogRocket refuses the key; it is tried again later"
                 );
-                self.not_taken(record, None).await
+                self.not_taken(record, None).await?;
             }
             PostAnswer::Refused(refusal) => {
                 tracing::error!(
@@ -61,14 +112,13 @@ impl App {
                     status = refusal.status,
                     "LogRocket refused it"
                 );
-                let deliver = audience == Audience::Promised;
-                let rule = |record: &Record| record.refuse(attempt, refusal, deliver, now, rules);
-                let written = self.table.change(record, rule).await;
-                if matches!(written, Ok(Changed::Written(_)) | Err(_)) {
-                    log_failed_write(id.as_str(), written);
-                    return Ok(Posted::Refused(refusal.clone()));
-                }
-                written
+                let known = record.destinations.len();
+                let rule = |record: &Record| {
+                    // Who joined meanwhile, by `maxAge`, was promised to hear.
+                    let deliver = audience == Audience::Promised || record.destinations.len() > known;
+                    record.refuse(attempt, refusal, deliver, now, rules)
+                };
+                return Ok(matches!(self.table.change(record, rule).await?, Changed::Written(_)));
             }
             PostAnswer::NotTaken { retry_after } => {
                 tracing::warn!(
@@ -76,7 +126,7 @@ impl App {
                     attempt,
                     "LogRocket did not take it; it is tried again later"
                 );
-                self.not_taken(record, *retry_after).await
+                self.not_taken(record, *retry_after).await?;
             }
             PostAnswer::Unknown => {
                 tracing::warn!(
@@ -84,18 +134,12 @@ impl App {
                     attempt,
                     "nobody knows whether LogRocket took it; its callback is waited for"
                 );
-                return Ok(Posted::Promised);
             }
-        };
-        log_failed_write(id.as_str(), written);
-        Ok(Posted::Promised)
+        }
+        Ok(false)
     }
 
-    async fn not_taken(
-        &self,
-        record: Record,
-        retry_after: Option<std::time::Duration>,
-    ) -> Result<Changed, TableError> {
+    async fn not_taken(&self, record: Record, retry_after: Option<Duration>) -> Result<Changed, TableError> {
         let (attempt, rules, now, jitter) =
             (record.attempt, &self.settings.shared.rules, clock::now(), jitter());
         let rule = |record: &Record| record.not_taken(attempt, retry_after, jitter, now, rules);
@@ -103,45 +147,47 @@ impl App {
     }
 
     /// The POST itself; where the key is not accepted, once more with a key that was rotated meanwhile.
-    async fn ask_log_rocket(&self, record: &Record, until: Instant) -> Result<PostAnswer, Problem> {
-        let secrets = self.secrets().await?;
-        let callback_url = {
-            let app = self.settings.shared.app.as_str();
-            let (id, attempt) = (&record.request_id, record.attempt);
-            let token = secrets.callback_keys.sign(app, id, attempt, record.created_at);
-            format!("{}?request={id}&attempt={attempt}&token={token}", self.settings.webhook_url)
-        };
-        // Longer than this and the attempt would be given up while its POST is under way.
-        let left = || {
-            let left = until.saturating_duration_since(Instant::now());
-            left.min(self.settings.shared.rules.unknown_grace)
-        };
-        let key = &secrets.log_rocket_api_key;
-        let answer = self.log_rocket.post(key, &record.request, &callback_url, left()).await;
+    async fn ask_log_rocket(&self, record: &Record, secrets: &RequestSecrets, until: Instant) -> PostAnswer {
+        let answer = self.post_once(record, secrets, until).await;
         match &answer {
-            PostAnswer::Refused(refusal) if refusal.is_about_the_key() => {
-                let Some(secrets) = self.secrets.refresh(clock::now()).await else { return Ok(answer) };
-                let key = &secrets.log_rocket_api_key;
-                Ok(self.log_rocket.post(key, &record.request, &callback_url, left()).await)
+            Some(PostAnswer::Refused(refusal)) if refusal.is_about_the_key() => {
+                let Some(secrets) = self.with_rotated_key(secrets).await else {
+                    return answer.unwrap_or(NOT_SENT);
+                };
+                self.post_once(record, &secrets, until).await.or(answer).unwrap_or(NOT_SENT)
             }
-            _ => Ok(answer),
+            _ => answer.unwrap_or(NOT_SENT),
         }
     }
+
+    /// `None` if there is no time left for it.
+    async fn post_once(
+        &self,
+        record: &Record,
+        secrets: &RequestSecrets,
+        until: Instant,
+    ) -> Option<PostAnswer> {
+        let (id, attempt) = (&record.request_id, record.attempt);
+        let token =
+            secrets.callback_keys.sign(self.settings.shared.app.as_str(), id, attempt, record.created_at);
+        let callback_url =
+            format!("{}?request={id}&attempt={attempt}&token={token}", self.settings.webhook_url);
+        // Beyond its grace the attempt may be given up and the next begun: two would be open.
+        let given_up = record.latest()?.started_at.plus(self.settings.shared.rules.unknown_grace);
+        let left = until.saturating_duration_since(Instant::now()).min(given_up.since(clock::now()));
+        if left < SHORTEST_POST {
+            return None;
+        }
+        let key = &secrets.log_rocket_api_key;
+        Some(self.log_rocket.post(key, &record.request, &callback_url, left).await)
+    }
 }
+
+/// What was not even sent, LogRocket surely did not take.
+const NOT_SENT: PostAnswer = PostAnswer::NotTaken { retry_after: None };
 
 /// From 0 to 1.
 fn jitter() -> f64 {
     let random = uuid::Uuid::new_v4().as_u128() as u32;
     f64::from(random) / f64::from(u32::MAX)
-}
-
-fn log_failed_write(request_id: &str, written: Result<Changed, TableError>) {
-    if let Err(error) = written {
-        let error = aws::telemetry::chain(&error);
-        tracing::error!(
-            requestID = request_id,
-            error,
-            "LogRocket's answer could not be written down; the sweep will find out"
-        );
-    }
 }

@@ -2,7 +2,7 @@
 //! that is not settled has a due date, and is found here once that has passed.
 
 use crate::app::{App, Invocation, table_unavailable};
-use crate::post::{Audience, Posted};
+use crate::post::{Audience, Until};
 use aws::clock;
 use aws::table::{Changed, DueItem, NewsReceipt, TableError};
 use futures::future::try_join_all;
@@ -119,6 +119,8 @@ impl App {
     }
 
     async fn start_attempt(&self, record: Record, attempt: u32, deadline: Instant) -> Result<(), WorkError> {
+        // Before the attempt is written: without them its POST could not be made.
+        let secrets = self.secrets().await.map_err(WorkError::Problem)?;
         let (now, rules, reserved) = (clock::now(), &self.settings.shared.rules, self.reserved());
         let rule = |record: &Record| {
             // Asked again of what another writer left: the attempt may be needless by then.
@@ -129,10 +131,9 @@ impl App {
         match self.table.change(record.clone(), rule).await? {
             Changed::Written(started) => {
                 tracing::info!(requestID = id.as_str(), attempt, "the next attempt");
-                let until = Instant::now() + answer_within(deadline);
-                match self.post(*started, Audience::Promised, until).await.map_err(WorkError::Problem)? {
-                    Posted::Promised | Posted::Refused(_) => Ok(()),
-                }
+                let until = Until { answered: Instant::now() + answer_within(deadline), written: deadline };
+                self.post(*started, &secrets, Audience::Promised, until).await;
+                Ok(())
             }
             Changed::OverBudget => {
                 tracing::warn!(requestID = id.as_str(), "failed: over the month's budget");
@@ -152,35 +153,44 @@ impl App {
         last: bool,
         deadline: Instant,
     ) -> Result<(), WorkError> {
-        let secrets = self.secrets().await.map_err(WorkError::Problem)?;
-        let retry_after =
-            match self.log_rocket.poll(&secrets.log_rocket_api_key, id, answer_within(deadline)).await {
-                PollAnswer::Report(report) if report.outcome != Outcome::Pending => {
-                    let news = News {
-                        opened: record.created_at,
-                        attempt,
-                        log_rocket_request_id: report.log_rocket_request_id,
-                        outcome: NewsOutcome::from(report.outcome),
-                    };
-                    return self.receive(record, &news).await;
-                }
-                PollAnswer::Report(_) => None,
-                PollAnswer::Unauthorized => {
-                    self.secrets.refresh(clock::now()).await;
-                    tracing::error!(
-                        requestID = record.request_id.as_str(),
-                        "LogRocket refuses the key to a poll"
-                    );
-                    None
-                }
-                PollAnswer::Nothing { retry_after } => retry_after,
-            };
+        let retry_after = match self.poll_log_rocket(&record, id, deadline).await? {
+            PollAnswer::Report(report) if report.outcome != Outcome::Pending => {
+                let news = News {
+                    opened: record.created_at,
+                    attempt,
+                    log_rocket_request_id: report.log_rocket_request_id,
+                    outcome: NewsOutcome::from(report.outcome),
+                };
+                return self.receive(record, &news).await;
+            }
+            PollAnswer::Report(_) | PollAnswer::Unauthorized => None,
+            PollAnswer::Nothing { retry_after } => retry_after,
+        };
         if last {
             return self.expire(record).await;
         }
         let (now, rules) = (clock::now(), &self.settings.shared.rules);
         self.table.change(record, |record| record.poll_again(attempt, retry_after, now, rules)).await?;
         Ok(())
+    }
+
+    /// The poll itself; where the key is not accepted, once more with a key that was rotated meanwhile.
+    async fn poll_log_rocket(
+        &self,
+        record: &Record,
+        id: &str,
+        deadline: Instant,
+    ) -> Result<PollAnswer, WorkError> {
+        let secrets = self.secrets().await.map_err(WorkError::Problem)?;
+        let key = &secrets.log_rocket_api_key;
+        let answer = self.log_rocket.poll(key, id, answer_within(deadline)).await;
+        if answer != PollAnswer::Unauthorized {
+            return Ok(answer);
+        }
+        tracing::error!(requestID = record.request_id.as_str(), "LogRocket refuses the key to a poll");
+        let Some(secrets) = self.with_rotated_key(&secrets).await else { return Ok(answer) };
+        let key = &secrets.log_rocket_api_key;
+        Ok(self.log_rocket.poll(key, id, answer_within(deadline)).await)
     }
 
     async fn receive(&self, record: Record, news: &News) -> Result<(), WorkError> {

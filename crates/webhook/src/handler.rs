@@ -2,10 +2,9 @@
 
 use crate::app::App;
 use crate::callback;
-use aws::function::{FunctionError, serve};
+use aws::function::{self, FunctionError, Http, serve, unreadable};
 use aws::http::{json, path, problem};
 use lambda_http::http::{HeaderValue, Method, Response, StatusCode, header};
-use lambda_http::request::LambdaRequest;
 use lambda_http::{Body, Request, RequestExt};
 use lambda_runtime::LambdaEvent;
 use model::problem::{Kind, Problem};
@@ -17,11 +16,14 @@ use tracing::Instrument;
 pub async fn handle(app: &App, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, FunctionError> {
     let span = aws::telemetry::invocation_span(&event.context);
     async {
-        let request: LambdaRequest = serde_json::from_str(event.payload.get()).map_err(|error| {
-            tracing::error!("the event is no HTTP request");
-            FunctionError::unreadable(&error)
-        })?;
-        serve(request, event.context, |request| respond(app, request)).await
+        match Http::read(event.payload.get()) {
+            Http::Request(request) => serve(*request, event.context, |request| respond(app, request)).await,
+            Http::Unreadable => function::json(&unreadable()),
+            Http::Other => {
+                tracing::error!("the event is no HTTP request");
+                Err(FunctionError::invalid("The event is no HTTP request."))
+            }
+        }
     }
     .instrument(span)
     .await

@@ -148,20 +148,28 @@ async fn the_highlights_are_markdown_for_those_who_want_it() {
     // 1. PENDING: a document that says so.
     let pending = accepting("text/markdown").await;
     assert_eq!(pending.header("content-type"), "text/markdown; charset=utf-8");
-    assert!(pending.text.starts_with("# Highlights of alice@example.com\n"), "{}", pending.text);
+    assert!(pending.text.starts_with("# Highlights of `alice@example.com`\n"), "{}", pending.text);
     assert!(pending.text.contains("at work"), "{}", pending.text);
 
-    // 2. READY: the highlights, and each session's.
+    // 2. READY: the highlights, each session's behind a link to its recording, and where all are.
     let log_rocket_id = world.log_rocket.posts()[0].logrocket_request_id.clone().unwrap();
     world.log_rocket.send_callback(&log_rocket_id, Outcome::Ready).await.unwrap();
     let result = world.read(&id).await["result"].clone();
     let ready = accepting("text/markdown").await;
-    assert!(ready.text.contains("\n> Why did checkout fail?\n"), "{}", ready.text);
-    assert!(ready.text.contains(result["highlights"].as_str().unwrap()), "{}", ready.text);
-    for session in result["sessions"].as_array().unwrap() {
-        assert!(ready.text.contains(session["recordingID"].as_str().unwrap()), "{}", ready.text);
-        assert!(ready.text.contains(session["highlights"].as_str().unwrap()), "{}", ready.text);
+    assert!(ready.text.contains("\n> Why did\\\n> checkout fail?\n"), "{}", ready.text);
+    for link in links_of(result["highlights"].as_str().unwrap()) {
+        assert!(ready.text.contains(link), "{link}: {}", ready.text);
     }
+    let app_url = format!("https://app.logrocket.com/{}", world.log_rocket.app_id());
+    for session in result["sessions"].as_array().unwrap() {
+        let name = format!("{}/{}", session["recordingID"].as_str().unwrap(), session["sessionID"]);
+        assert!(ready.text.contains(&format!("\n- [{name}]({app_url}/s/{name}): ")), "{}", ready.text);
+        for link in links_of(session["highlights"].as_str().unwrap()) {
+            assert!(ready.text.contains(link), "{link}: {}", ready.text);
+        }
+    }
+    assert!(ready.text.contains(&format!("({app_url}/sessions?e=alice%40example.com)")), "{}", ready.text);
+    assert!(ready.text.ends_with(&format!("\n_Request {id}_\n")), "{}", ready.text);
 
     // 3. Whoever would rather have JSON has JSON.
     for (accept, content_type) in [
@@ -205,4 +213,10 @@ async fn delete(world: &World, path: &str) -> Answer {
 fn ids(list: &Value) -> Vec<String> {
     let requests = list["requests"].as_array().unwrap();
     requests.iter().map(|request| request["requestID"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The links of a Markdown text, as they are written.
+fn links_of(markdown: &str) -> Vec<&str> {
+    let ends = markdown.split_inclusive(')').filter(|part| part.contains("]("));
+    ends.map(|part| &part[part.find('[').unwrap()..]).collect()
 }

@@ -16,5 +16,6 @@ mod http_refusals;
 mod idempotency;
 mod limits;
 mod polling;
+mod promises;
 mod silence;
 mod table_down;

@@ -336,7 +336,7 @@ fn current(found: Option<Item>) -> Result<Save, TableError> {
 }
 
 fn same_opening(found: &Record, ours: &Record) -> bool {
-    found.invocation == ours.invocation
+    found.opening == ours.opening
         && found.created_at == ours.created_at
         && found.fingerprint == ours.fingerprint
 }

@@ -282,11 +282,11 @@ impl Machine<'_> {
             }
             (Some(twin), Opened::New) => {
                 self.seen.count("open: New, by its own repeat");
-                assert_eq!((&twin.invocation, twin.created_at), (&new.invocation, new.created_at));
+                assert_eq!((&twin.opening, twin.created_at), (&new.opening, new.created_at));
             }
             (Some(twin), Opened::Twin(found)) => {
                 self.seen.count("open: Twin");
-                assert_ne!((&twin.invocation, twin.created_at), (&new.invocation, new.created_at));
+                assert_ne!((&twin.opening, twin.created_at), (&new.opening, new.created_at));
                 assert_same(Some(&found), Some(&twin));
             }
             (current, answer) => panic!("{answer:?} where {current:?} is"),
@@ -400,7 +400,7 @@ impl Machine<'_> {
     /// The rule as its caller would bind it: to the attempt and the time that he saw.
     fn bound(&mut self, rule: &Rule) -> impl Fn(&Record) -> Option<Record> + use<> {
         let (now, rules, rule) = (self.now, self.rules.clone(), rule.clone());
-        let invocation = self.origin().invocation;
+        let opening = self.origin().opening;
         let latest = self.number(Which::Latest);
         let number = move |which| if let Which::Number(number) = which { number } else { latest };
         let case = self.case;
@@ -421,7 +421,7 @@ impl Machine<'_> {
             }
             Rule::Reopen { destination, reserves } => {
                 let more = vec![token(*destination)];
-                record.reopen(&invocation, more, reserved(*reserves), now, &rules)
+                record.reopen(&opening, more, reserved(*reserves), now, &rules)
             }
             Rule::Start { next, reserves } => {
                 let attempt = record.attempt + u32::from(*next);

@@ -113,7 +113,7 @@ pub fn record(request_id: RequestId, created_at: Time) -> impl Strategy<Value = 
         1..u64::MAX,
     );
     (asked, stands, works).prop_map(move |(asked, stands, works)| {
-        let (request, destinations, caller, invocation, fingerprint) = asked;
+        let (request, destinations, caller, opening, fingerprint) = asked;
         let (status, failure, result, gzip, completed_at, pending_until) = stands;
         let (attempts, log_rocket_request_id, request_due, tries, webhook_due, hint, expires_at, version) =
             works;
@@ -122,7 +122,7 @@ pub fn record(request_id: RequestId, created_at: Time) -> impl Strategy<Value = 
             version,
             status,
             caller,
-            invocation,
+            opening,
             fingerprint,
             subject_hash: request.subject.hash(),
             ask_hash: request.hash(),

@@ -183,7 +183,7 @@ async fn a_reopening_whose_answer_was_lost_is_its_own() {
         lose_an_answer(&world, operation);
         let reopen = |record: &Record| record.reopen("mine", Vec::new(), reserved.clone(), after(9), &rules);
         let changed = world.table.change(record, reopen).await.unwrap();
-        assert!(matches!(changed, Changed::Written(written) if written.invocation == "mine"), "{key}");
+        assert!(matches!(changed, Changed::Written(written) if written.opening == "mine"), "{key}");
         assert_eq!(world.operations(), [operation, operation]);
     }
     assert_eq!(world.counted(MONTH), 1);
@@ -257,7 +257,7 @@ async fn a_table_that_does_not_answer_is_unavailable_in_time_and_nothing_is_writ
         for (n, error) in [a, b, c, d, e, f, g, h, i, j].into_iter().enumerate() {
             assert!(matches!(error, Some(TableError::Unavailable(_))), "{fault:?}: call {n} {error:?}");
         }
-        assert!(took < OPERATION_TIMEOUT + Duration::from_secs(1), "{fault:?} took {took:?}");
+        assert!(took < OPERATION_TIMEOUT * 4, "{fault:?} took {took:?}");
         assert_eq!(world.emulator.items().unwrap(), before, "{fault:?}");
     }
 }

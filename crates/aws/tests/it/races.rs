@@ -81,9 +81,8 @@ async fn of_twenty_reopenings_one_is_written_and_the_others_see_it() {
     let answers = at_once(20, |n| {
         let (table, record) = (world.direct().clone(), record.clone());
         async move {
-            let invocation = format!("again-{n}");
-            let reopen =
-                |record: &Record| record.reopen(&invocation, vec![], None, after(9), &Rules::default());
+            let opening = format!("again-{n}");
+            let reopen = |record: &Record| record.reopen(&opening, vec![], None, after(9), &Rules::default());
             table.change(record, reopen).await.unwrap()
         }
     })
@@ -97,7 +96,7 @@ async fn of_twenty_reopenings_one_is_written_and_the_others_see_it() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(written, [(stored.invocation.clone(), stored)]);
+    assert_eq!(written, [(stored.opening.clone(), stored)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

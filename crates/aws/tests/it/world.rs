@@ -93,8 +93,8 @@ pub fn id(key: &str) -> RequestId {
     RequestId::for_key("ops", key)
 }
 
-pub fn origin(invocation: &str) -> Origin {
-    Origin { caller: "token:ops".into(), invocation: invocation.to_owned() }
+pub fn origin(opening: &str) -> Origin {
+    Origin { caller: "token:ops".into(), opening: opening.to_owned() }
 }
 
 pub fn asked(user: &str) -> Question {
@@ -116,10 +116,10 @@ pub fn opened(key: &str) -> Record {
     opened_by(key, "run", None)
 }
 
-pub fn opened_by(key: &str, invocation: &str, reserved: Option<&str>) -> Record {
+pub fn opened_by(key: &str, opening: &str, reserved: Option<&str>) -> Record {
     let new = new_request(asked(key), Vec::new());
     let reserved = reserved.map(str::to_owned);
-    Record::open(id(key), origin(invocation), new, reserved, START, &Rules::default())
+    Record::open(id(key), origin(opening), new, reserved, START, &Rules::default())
 }
 
 pub fn refused(record: &Record) -> Record {

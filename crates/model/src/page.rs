@@ -1,0 +1,74 @@
+//! The page that people read of a request, for every target the same.
+
+use crate::record::{Record, Status};
+use crate::render::{Block, Document, Line, Links, Style, parse};
+use crate::result::{HighlightsResult, Session, SessionId};
+
+/// The page's own headings are above those of the highlights.
+const OWN_LEVELS: u8 = 2;
+
+/// Whose highlights, the question, the highlights or what there is to say instead, the sessions, where all are to be
+/// seen, and the requestID.
+pub fn of(record: &Record, result: Option<&HighlightsResult>, links: &Links<'_>) -> Document {
+    let subject = &record.request.subject;
+    let line = || Line::new(links);
+    let title = line().text("Highlights of ").text(subject.as_field().1).finish();
+    let mut blocks = vec![Block::Heading { level: 1, text: title }];
+    if let Some(question) = &record.request.question {
+        let question = parse::plain(question, links).blocks;
+        if !question.is_empty() {
+            blocks.push(Block::Quote(question));
+        }
+    }
+    match (record.status, result, &record.failure) {
+        (Status::Ready, Some(result), _) => blocks.extend(highlights(result, links)),
+        (Status::Pending, _, _) => {
+            let text = line().text("LogRocket is at work on them: ask again in a minute.");
+            blocks.push(Block::Paragraph(text.finish()));
+        }
+        (status, _, Some(failure)) => {
+            let text = line().text(status.as_str()).text(": ").text(&failure.message);
+            blocks.push(Block::Paragraph(text.finish()));
+        }
+        (status, _, None) => blocks.push(Block::Paragraph(line().text(status.as_str()).finish())),
+    }
+    let all = line().link("All sessions of this user", links.sessions(subject));
+    blocks.push(Block::Paragraph(all.finish()));
+    let request = format!("Request {}", record.request_id);
+    blocks.push(Block::Paragraph(line().styled(&request, Style::EMPHASIS).finish()));
+    Document { blocks }
+}
+
+fn highlights(result: &HighlightsResult, links: &Links<'_>) -> Vec<Block> {
+    let mut blocks = parse::markdown(&result.highlights, links).below(OWN_LEVELS).blocks;
+    if blocks.is_empty() {
+        let text = Line::new(links).text("LogRocket found nothing to say.");
+        blocks.push(Block::Paragraph(text.finish()));
+    }
+    if !result.sessions.is_empty() {
+        let title = Line::new(links).text("Sessions").finish();
+        blocks.push(Block::Heading { level: OWN_LEVELS, text: title });
+        let items = result.sessions.iter().map(|each| session(each, links)).collect();
+        blocks.push(Block::List { start: None, items });
+    }
+    blocks
+}
+
+/// The link to its recording, and its highlights behind it.
+fn session(session: &Session, links: &Links<'_>) -> Vec<Block> {
+    let number = match &session.session_id {
+        SessionId::Number(number) => number.to_string(),
+        SessionId::Text(text) => text.clone(),
+    };
+    let name = format!("{}/{number}", session.recording_id);
+    let line = match links.session(session) {
+        Some(url) => Line::new(links).link(&name, url),
+        None => Line::new(links).text(&name),
+    };
+    let mut blocks = parse::markdown(&session.highlights, links).below(OWN_LEVELS).blocks;
+    match blocks.first_mut() {
+        Some(Block::Paragraph(text)) => *text = line.text(": ").then(text).finish(),
+        _ => blocks.insert(0, Block::Paragraph(line.finish())),
+    }
+    blocks
+}

@@ -1,0 +1,268 @@
+//! Writes a document as Markdown that means nothing but the document: CommonMark and its usual extensions find
+//! nothing active in it that is not a link of the document's.
+
+use super::{Block, Document, Inline, Span};
+use std::fmt::Write;
+
+/// Ends with a line feed, unless it is empty.
+pub fn write(document: &Document) -> String {
+    let mut text = blocks(&document.blocks);
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// Without a line feed at the end. It calls itself as deep as the document is.
+fn blocks(all: &[Block]) -> String {
+    let mut out = String::new();
+    for (index, block) in all.iter().enumerate() {
+        if index > 0 {
+            // A list below its item's text needs no empty line, if it may stand there without.
+            let list = matches!(block, Block::List { start: None | Some(1), .. });
+            let tight = list && all.len() == 2 && matches!(all, [Block::Paragraph(_), _]);
+            out.push_str(if tight { "\n" } else { "\n\n" });
+        }
+        match block {
+            Block::Paragraph(text) => out.push_str(&line(text)),
+            Block::Heading { level, text } => {
+                let _ = write!(out, "{} {}", "#".repeat(usize::from(*level)), line(text));
+            }
+            Block::List { start, items } => list(&mut out, *start, items),
+            Block::Quote(quoted) => indent(&mut out, "> ", "> ", &blocks(quoted)),
+            Block::Code(code) => {
+                let fence = "`".repeat(longest_run(code.as_str(), '`').max(2) + 1);
+                let _ = write!(out, "{fence}\n{}\n{fence}", code.as_str());
+            }
+        }
+    }
+    out
+}
+
+fn list(out: &mut String, start: Option<u64>, items: &[Vec<Block>]) {
+    for (item, number) in items.iter().zip(start.unwrap_or(1)..) {
+        if number > start.unwrap_or(1) {
+            // Items of several blocks stand apart.
+            let apart =
+                items.iter().any(|item| item.len() > 1 && !matches!(item[..], [_, Block::List { .. }]));
+            out.push_str(if apart { "\n\n" } else { "\n" });
+        }
+        let marker = if start.is_some() { format!("{number}. ") } else { "- ".to_owned() };
+        indent(out, &marker, &" ".repeat(marker.len()), &blocks(item));
+    }
+}
+
+fn indent(out: &mut String, first: &str, others: &str, text: &str) {
+    for (index, line) in text.split('\n').enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        let prefix = if index == 0 { first } else { others };
+        out.push_str(if line.is_empty() { prefix.trim_end() } else { prefix });
+        out.push_str(line);
+    }
+}
+
+fn longest_run(text: &str, of: char) -> usize {
+    let (mut longest, mut run) = (0, 0);
+    for c in text.chars() {
+        run = if c == of { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    longest
+}
+
+fn line(inlines: &[Inline]) -> String {
+    let mut line = Writer::default();
+    for inlines in inlines.chunk_by(|a, b| matches!((a, b), (Inline::Text(_), Inline::Text(_)))) {
+        match inlines {
+            [Inline::Break] => line.break_line(),
+            [Inline::Link { url, text }] => line.link(url.as_str(), text.iter()),
+            texts => line.spans(texts.iter().filter_map(|inline| match inline {
+                Inline::Text(span) => Some(span),
+                Inline::Link { .. } | Inline::Break => None,
+            })),
+        }
+    }
+    line.finish()
+}
+
+/// A line in the making. Whether an emphasis can be written depends on what comes to stand beside its marks, so
+/// they are decided on last.
+#[derive(Default)]
+struct Writer {
+    tokens: Vec<Token>,
+    /// Of each emphasis, whether it is written.
+    written: Vec<bool>,
+    /// What of the line has been written, as far as it could begin a block.
+    at: At,
+}
+
+enum Token {
+    Text(String),
+    /// Of the emphasis of this number.
+    Open(&'static str, usize),
+    Close(&'static str, usize),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum At {
+    #[default]
+    Start,
+    /// Behind digits, and nothing else.
+    Number,
+    Inside,
+}
+
+const STRONG: &str = "**";
+/// Another character than strong's: two marks that meet never run into one.
+const EMPHASIS: &str = "_";
+
+impl Writer {
+    fn break_line(&mut self) {
+        self.tokens.push(Token::Text("\\\n".to_owned()));
+        self.at = At::Start;
+    }
+
+    fn link<'a>(&mut self, url: &str, text: impl Iterator<Item = &'a Span>) {
+        let last = self.tokens.iter_mut().rev().find_map(|token| match token {
+            Token::Text(text) => Some(text),
+            Token::Open(..) | Token::Close(..) => None,
+        });
+        if let Some(text) = last
+            && text.ends_with('!')
+        {
+            // It would make an image of the link.
+            text.truncate(text.len() - 1);
+            text.push_str("\\!");
+        }
+        self.at = At::Inside;
+        self.tokens.push(Token::Text("[".to_owned()));
+        self.spans(text);
+        self.tokens.push(Token::Text(format!("]({url})")));
+    }
+
+    fn spans<'a>(&mut self, spans: impl Iterator<Item = &'a Span>) {
+        let (mut strong, mut emphasis) = (None, None);
+        for span in spans {
+            let style = span.style();
+            if style.strong != strong.is_some() {
+                self.close(EMPHASIS, &mut emphasis);
+                self.close(STRONG, &mut strong);
+                self.open(STRONG, style.strong, &mut strong);
+            }
+            if style.emphasis != emphasis.is_some() {
+                self.close(EMPHASIS, &mut emphasis);
+                self.open(EMPHASIS, style.emphasis, &mut emphasis);
+            }
+            let text = if style.code { self.code(span.text()) } else { self.escaped(span.text()) };
+            self.tokens.push(Token::Text(text));
+        }
+        self.close(EMPHASIS, &mut emphasis);
+        self.close(STRONG, &mut strong);
+    }
+
+    fn open(&mut self, mark: &'static str, wanted: bool, number: &mut Option<usize>) {
+        if wanted {
+            *number = Some(self.written.len());
+            self.tokens.push(Token::Open(mark, self.written.len()));
+            self.written.push(true);
+        }
+    }
+
+    fn close(&mut self, mark: &'static str, number: &mut Option<usize>) {
+        if let Some(number) = number.take() {
+            self.tokens.push(Token::Close(mark, number));
+        }
+    }
+
+    /// Inside code nothing has a meaning but its end.
+    fn code(&mut self, text: &str) -> String {
+        self.at = At::Inside;
+        let fence = "`".repeat(longest_run(text, '`') + 1);
+        let edge = |c| c == '`' || c == ' ';
+        let pad = if text.starts_with(edge) || text.ends_with(edge) { " " } else { "" };
+        format!("{fence}{pad}{text}{pad}{fence}")
+    }
+
+    fn escaped(&mut self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len() + text.len() / 8);
+        for c in text.chars() {
+            let active = match c {
+                // Inlines of CommonMark, GFM, and the extensions for maths, sub- and superscript, and attributes.
+                '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '~' | '|' | '^' | '$' | '#' | '{'
+                | '}' => true,
+                // Bullets, underlines of headings, rules, metadata, definitions.
+                '-' | '+' | '=' | ':' => self.at == At::Start,
+                '.' | ')' => self.at == At::Number,
+                _ => false,
+            };
+            if active {
+                out.push('\\');
+            }
+            out.push(c);
+            self.at = match self.at {
+                At::Start | At::Number if c.is_ascii_digit() => At::Number,
+                _ => At::Inside,
+            };
+        }
+        out
+    }
+
+    fn finish(mut self) -> String {
+        // A mark that is left out changes what stands beside others; when it does not settle, none is written.
+        for _ in 0..4 {
+            let impossible = self.impossible();
+            if impossible.is_empty() {
+                return self.text();
+            }
+            for number in impossible {
+                self.written[number] = false;
+            }
+        }
+        self.written.fill(false);
+        self.text()
+    }
+
+    fn text(&self) -> String {
+        self.shown().map(|(text, _)| text).collect()
+    }
+
+    /// What is written: each token's text, and the emphasis that it is a mark of.
+    fn shown(&self) -> impl Iterator<Item = (&str, Option<&Token>)> {
+        self.tokens.iter().filter_map(|token| match token {
+            Token::Text(text) => Some((text.as_str(), None)),
+            Token::Open(mark, number) | Token::Close(mark, number) => {
+                self.written[*number].then_some((*mark, Some(token)))
+            }
+        })
+    }
+
+    /// The emphases whose marks would be taken for text where they stand, by CommonMark's rules of flanking. Where
+    /// these ask for Unicode's punctuation, less is taken for certain than they would allow.
+    fn impossible(&self) -> Vec<usize> {
+        let shown: Vec<_> = self.shown().filter(|(text, _)| !text.is_empty()).collect();
+        let mut impossible = Vec::new();
+        for (index, (_, token)) in shown.iter().enumerate() {
+            let before = index.checked_sub(1).and_then(|index| shown.get(index)?.0.chars().next_back());
+            let after = shown.get(index + 1).and_then(|(text, _)| text.chars().next());
+            let (mark, number, inside, outside) = match token {
+                Some(Token::Open(mark, number)) => (*mark, *number, after, before),
+                Some(Token::Close(mark, number)) => (*mark, *number, before, after),
+                Some(Token::Text(_)) | None => continue,
+            };
+            let beside_text = inside.is_some_and(|c| !c.is_whitespace());
+            let at_edge = outside.is_none_or(|c| c == ' ' || c == '\n' || c.is_ascii_punctuation());
+            let between_words = mark == STRONG && inside.is_some_and(is_letter);
+            if !(beside_text && (at_edge || between_words)) {
+                impossible.push(number);
+            }
+        }
+        impossible
+    }
+}
+
+/// Surely no punctuation. (Enclosed letters are symbols, and letters too.)
+fn is_letter(c: char) -> bool {
+    c.is_alphanumeric() && !matches!(c, '\u{24b6}'..='\u{24e9}' | '\u{1f130}'..='\u{1f189}')
+}

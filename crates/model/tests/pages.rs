@@ -1,0 +1,269 @@
+//! The Markdown page that people read, whole.
+
+#![cfg(test)]
+
+use model::answer::Refusal;
+use model::id::RequestId;
+use model::record::Record;
+use model::render::Links;
+use model::request::{NewRequest, RequestRules};
+use model::result::{HighlightsResult, Session, SessionId, StoredResult};
+use model::rules::{News, NewsOutcome, Origin, Received, Rules};
+use model::settings::App;
+use model::time::Time;
+use model::view;
+use serde_json::json;
+use url::Url;
+
+const NOW: Time = Time(1_715_481_030_123);
+const ID: &str = "9a2d0bd4-37f8-575f-8e2e-9e67a9b6be31";
+
+fn opened(body: &str) -> Record {
+    let new = NewRequest::parse(body.as_bytes(), &RequestRules::default()).unwrap();
+    let origin = Origin { caller: "ops".into(), opening: "run".into() };
+    Record::open(RequestId::parse(ID).unwrap(), origin, new, None, NOW, &Rules::default())
+}
+
+fn received(record: &Record, outcome: NewsOutcome) -> Record {
+    let news = News { opened: NOW, attempt: 1, log_rocket_request_id: "0cc1".into(), outcome };
+    match record.receive(&news, Time(NOW.0 + 60_000), &Rules::default()) {
+        Received::Changed(next) => *next,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn page(record: &Record) -> String {
+    let (app_url, app) = (Url::parse("https://app.logrocket.com").unwrap(), App::parse("org/app").unwrap());
+    let result = record.unpack_result().unwrap();
+    view::markdown(record, result.as_ref(), &Links::new(&app_url, &app))
+}
+
+fn ready(body: &str, result: &HighlightsResult) -> String {
+    page(&received(&opened(body), NewsOutcome::Ready(StoredResult::pack(result).unwrap())))
+}
+
+fn session(recording: &str, number: u64, highlights: &str) -> Session {
+    let session_id = SessionId::Number(number);
+    Session { recording_id: recording.into(), session_id, highlights: highlights.into() }
+}
+
+fn result(highlights: &str, sessions: Vec<Session>) -> HighlightsResult {
+    HighlightsResult { highlights: highlights.into(), sessions }
+}
+
+#[test]
+fn the_documented_example() {
+    let documented = json!({
+        "highlights": "The user [checks out their cart](https://app.logrocket.com/org/app/s/5-14de/0?t=1715564734801) and [encounters an error](https://app.logrocket.com/org/app/s/5-3cde/0?t=1715564554783).",
+        "sessions": [{
+            "recordingID": "5-3cde",
+            "sessionID": 0,
+            "highlights": "The user [encounters an error](https://app.logrocket.com/org/app/s/5-3cde/0?t=1715564554783).",
+        }],
+    });
+    let result: HighlightsResult = serde_json::from_value(documented).unwrap();
+    let shown = ready(r#"{"userEmail":"alice@example.com","question":"Why did checkout fail?"}"#, &result);
+    assert_eq!(
+        shown,
+        "\
+# Highlights of `alice@example.com`
+
+> Why did checkout fail?
+
+The user [checks out their cart](https://app.logrocket.com/org/app/s/5-14de/0?t=1715564734801) and \
+[encounters an error](https://app.logrocket.com/org/app/s/5-3cde/0?t=1715564554783).
+
+## Sessions
+
+- [5-3cde/0](https://app.logrocket.com/org/app/s/5-3cde/0): \
+The user [encounters an error](https://app.logrocket.com/org/app/s/5-3cde/0?t=1715564554783).
+
+[All sessions of this user](https://app.logrocket.com/org/app/sessions?e=alice%40example.com)
+
+_Request 9a2d0bd4-37f8-575f-8e2e-9e67a9b6be31_
+"
+    );
+}
+
+#[test]
+fn ten_sessions_of_several_blocks_each() {
+    let text =
+        "# What happened\n\nThe user **waits**.\n\n1. pays\n2. waits\n   - again\n\n```\nTypeError\n```";
+    let sessions = (0..10).map(|number| session("5-a", number, text)).collect();
+    let mut expected = "\
+# Highlights of 42
+
+### Overview
+
+Much of the same.
+
+## Sessions
+"
+    .to_owned();
+    for number in 0..10 {
+        expected.push_str(&format!(
+            "
+- [5-a/{number}](https://app.logrocket.com/org/app/s/5-a/{number})
+
+  ### What happened
+
+  The user **waits**.
+
+  1. pays
+  2. waits
+     - again
+
+  ```
+  TypeError
+  ```
+"
+        ));
+    }
+    expected.push_str(
+        "
+[All sessions of this user](https://app.logrocket.com/org/app/sessions?u=42)
+
+_Request 9a2d0bd4-37f8-575f-8e2e-9e67a9b6be31_
+",
+    );
+    assert_eq!(ready(r#"{"userID":"42"}"#, &result("Overview\n===\nMuch of\nthe same.", sessions)), expected);
+}
+
+#[test]
+fn one_line_for_each_short_session() {
+    let sessions = vec![session("5-a", 0, "Pays."), session("5-b", 1, "Leaves.\n"), session("5-c", 2, " ")];
+    assert_eq!(
+        ready(r#"{"userID":"42"}"#, &result("Pays and leaves.", sessions)),
+        "\
+# Highlights of 42
+
+Pays and leaves.
+
+## Sessions
+
+- [5-a/0](https://app.logrocket.com/org/app/s/5-a/0): Pays.
+- [5-b/1](https://app.logrocket.com/org/app/s/5-b/1): Leaves.
+- [5-c/2](https://app.logrocket.com/org/app/s/5-c/2)
+
+[All sessions of this user](https://app.logrocket.com/org/app/sessions?u=42)
+
+_Request 9a2d0bd4-37f8-575f-8e2e-9e67a9b6be31_
+"
+    );
+}
+
+#[test]
+fn no_sessions() {
+    let without = |said: &str| {
+        format!(
+            "\
+# Highlights of 42
+
+{said}
+
+[All sessions of this user](https://app.logrocket.com/org/app/sessions?u=42)
+
+_Request 9a2d0bd4-37f8-575f-8e2e-9e67a9b6be31_
+"
+        )
+    };
+    let shown = ready(r#"{"userID":"42"}"#, &result("No sessions were found for this user.", Vec::new()));
+    assert_eq!(shown, without("No sessions were found for this user."));
+    let shown = ready(r#"{"userID":"42"}"#, &result(" \n", Vec::new()));
+    assert_eq!(shown, without("LogRocket found nothing to say."));
+}
+
+#[test]
+fn scripts_other_than_latin() {
+    let sessions = vec![
+        session("5-а", 0, "用户**无法付款**，然后离开。"),
+        session("5-b", 0, "کاربر می‌خواهد **پرداخت** کند."),
+        session("5-c", 0, "उपयोगकर्ता **भुगतान** नहीं कर सका। 👩‍💻 ❤️"),
+    ];
+    let result = result("Пользователь _не смог_ оплатить: «ошибка».", sessions);
+    assert_eq!(
+        ready(r#"{"userID":"小林","question":"なぜ失敗したのですか？\n早く！"}"#, &result),
+        "\
+# Highlights of 小林
+
+> なぜ失敗したのですか？\\
+> 早く！
+
+Пользователь _не смог_ оплатить: «ошибка».
+
+## Sessions
+
+- [5-а/0](https://app.logrocket.com/org/app/s/5-%D0%B0/0): 用户**无法付款**，然后离开。
+- [5-b/0](https://app.logrocket.com/org/app/s/5-b/0): کاربر می‌خواهد **پرداخت** کند.
+- [5-c/0](https://app.logrocket.com/org/app/s/5-c/0): उपयोगकर्ता **भुगतान** नहीं कर सका। 👩‍💻 ❤️
+
+[All sessions of this user](https://app.logrocket.com/org/app/sessions?u=%E5%B0%8F%E6%9E%97)
+
+_Request 9a2d0bd4-37f8-575f-8e2e-9e67a9b6be31_
+"
+    );
+}
+
+#[test]
+fn pending_refused_failed_and_expired_say_so() {
+    let said = |record: &Record| {
+        let shown = page(record);
+        let (title, rest) = shown.split_once("\n\n").unwrap();
+        assert_eq!(title, "# Highlights of 42");
+        let (said, rest) = rest.split_once("\n\n").unwrap();
+        assert_eq!(
+            rest,
+            "\
+[All sessions of this user](https://app.logrocket.com/org/app/sessions?u=42)
+
+_Request 9a2d0bd4-37f8-575f-8e2e-9e67a9b6be31_
+"
+        );
+        said.to_owned()
+    };
+    let record = opened(r#"{"userID":"42"}"#);
+    assert_eq!(said(&record), "LogRocket is at work on them: ask again in a minute.");
+    let message = |record: &Record| record.failure.as_ref().unwrap().message.clone();
+    let expired = record.expire(NOW, &Rules::default()).unwrap();
+    assert_eq!(said(&expired), format!("EXPIRED: {}", message(&expired)));
+    let news =
+        News { opened: NOW, attempt: 1, log_rocket_request_id: "0cc1".into(), outcome: NewsOutcome::Failed };
+    let rules = Rules { max_attempts: 1, ..Rules::default() };
+    let Received::Changed(failed) = record.receive(&news, NOW, &rules) else { panic!("not received") };
+    assert_eq!(said(&failed), format!("FAILED: {}", message(&failed)));
+    // Somebody else's words are in this one.
+    let refusal = Refusal { status: 400, message: "<b>no</b> [x](javascript:x) https://evil.com".into() };
+    let refused = record.refuse(1, &refusal, false, NOW, &Rules::default()).unwrap();
+    let refused = said(&refused);
+    assert!(refused.contains(r"\<b\>no\</b\> \[x\](javascript:x) `https://evil.com`"), "{refused}");
+}
+
+#[test]
+fn what_the_caller_and_the_ids_say_is_text() {
+    let mut hostile = session("a](https://evil.com)/..", 0, "x");
+    hostile.session_id = SessionId::Text("<i>".into());
+    let dots = session("..", 0, "y");
+    let body = json!({ "userID": "u\n# [x](https://evil.com)", "question": "why\n\n# y?\n- z\u{202e}" });
+    assert_eq!(
+        ready(&body.to_string(), &result("<script>", vec![hostile, dots])),
+        "\
+# Highlights of u \\# \\[x\\](`https://evil.com`)
+
+> why
+>
+> \\# y?\\
+> \\- z
+
+\\<script\\>
+
+## Sessions
+
+- [a\\](`https://evil.com`)/../\\<i\\>](https://app.logrocket.com/org/app/s/a%5D%28https:%2F%2Fevil.com%29%2F../%3Ci%3E): x
+- ../0: y
+
+[All sessions of this user](https://app.logrocket.com/org/app/sessions?u=u%0A%23%20%5Bx%5D%28https%3A%2F%2Fevil.com%29)
+
+_Request 9a2d0bd4-37f8-575f-8e2e-9e67a9b6be31_
+"
+    );
+}

@@ -1,0 +1,111 @@
+//! Promises that are easily broken at the edges: nothing stored that cannot be asked, one POST for one key, answers in time.
+
+use local::gateway::HttpCall;
+use local::logrocket::Behaviour;
+use local::proxy::{Match, Point};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::time::Duration;
+use stories::{API_TOKEN, Answer, BEARER, CALLBACK_KEY, World};
+
+#[tokio::test]
+async fn without_a_key_for_logrocket_nothing_is_stored_that_could_not_be_asked() {
+    let secrets = json!({ "callbackKey": CALLBACK_KEY, "apiTokens": { "ops": API_TOKEN } });
+    let world = World::with(&[("SECRETS_JSON", &secrets.to_string())]).await;
+    let body = json!({ "userID": "1", "idempotencyKey": "ticket-35436" });
+    let message =
+        json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body.to_string() }] });
+    for _ in 0..2 {
+        assert_eq!(world.invoke(body.clone()).await.unwrap_err().error_type, "Unavailable");
+        let failures = &world.invoke(message.clone()).await.unwrap()["batchItemFailures"];
+        assert_eq!(failures, &json!([{ "itemIdentifier": "m" }]));
+    }
+    assert_eq!(world.table.items().unwrap(), Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn messages_of_one_batch_with_the_same_key_are_one_post() {
+    let world = World::start().await;
+    for batch in 0..10 {
+        let body = json!({ "userID": "1", "idempotencyKey": format!("ticket-{batch}") }).to_string();
+        let records: Vec<Value> = (0..8)
+            .map(|n| json!({ "eventSource": "aws:sqs", "messageId": format!("{batch}-{n}"), "body": body }))
+            .collect();
+        let answer = world.invoke(json!({ "Records": records })).await.unwrap();
+        assert_eq!(answer, json!({ "batchItemFailures": [] }));
+        assert_eq!(world.log_rocket.posts().len(), batch + 1);
+    }
+}
+
+#[tokio::test]
+async fn logrockets_words_about_the_user_are_not_passed_on() {
+    let world = World::start().await;
+    let words = json!({ "error": "no email alice@example.com" }).to_string();
+    world.log_rocket.next(Behaviour::status(400).body(words));
+    let problem = world.post(json!({ "userEmail": "alice@example.com" })).await.problem(502);
+    assert!(problem["detail"].as_str().unwrap().contains("no email (the user)"), "{problem}");
+    let failure = world.table.items().unwrap()[0]["failure"]["message"].to_string();
+    assert!(!failure.contains("alice"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_request_is_accepted_though_logrocket_is_slow_and_its_answer_cannot_be_written_down() {
+    let world = World::with(&[("UNKNOWN_GRACE_SECONDS", "300")]).await;
+    world.log_rocket.next(Behaviour::ready().slow(Duration::from_millis(6_500)));
+    let held = world.table_calls.hold(Match::operation("UpdateItem"), Point::Before);
+    let answer = world.post(json!({ "userID": "1" })).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+    held.release();
+}
+
+#[tokio::test]
+async fn who_joins_a_request_that_is_then_refused_is_delivered_the_failure() {
+    let world = World::start().await;
+    let held = world.log_rocket.hold_next_post();
+    world.log_rocket.next(Behaviour::status(400));
+    let first = world.post(json!({ "userID": "1" }));
+    let joining = async {
+        // 1. While LogRocket thinks about the first, another joins it with his own webhook.
+        held.arrived().await.unwrap();
+        let body = json!({ "userID": "1", "maxAge": 900, "webhookURL": "http://127.0.0.1:9/hook" });
+        let joined = world.post(body).await;
+        held.release();
+        joined
+    };
+    let (first, joined) = tokio::join!(first, joining);
+    first.problem(502);
+    assert_eq!(joined.status, StatusCode::OK, "{}", joined.text);
+
+    // 2. He was promised an outcome, and it is due.
+    let id = joined.json()["requestID"].as_str().unwrap().to_owned();
+    let item = world.item(&id);
+    assert_eq!(item["status"], "FAILED");
+    assert!(item["webhookDueAt"].is_number(), "{item:#}");
+    assert_eq!(world.read(&id).await["deliveries"][0]["status"], "PENDING");
+}
+
+#[tokio::test]
+async fn rest_events_made_by_hand_are_answered_and_unreadable_ones_get_400() {
+    let world = World::start().await;
+    let call = HttpCall::new(Method::POST, "/highlights")
+        .header("authorization".parse().unwrap(), BEARER.parse().unwrap())
+        .json(&json!({ "userID": "1" }));
+    let mut by_hand = call.rest_api_event();
+    by_hand["requestContext"] = json!({ "stage": "prod" });
+    assert_eq!(world.invoke(by_hand).await.unwrap()["statusCode"], 202);
+    let mut staged = call.http_api_event();
+    staged["requestContext"]["stage"] = json!("prod");
+    staged["rawPath"] = json!("/prod/highlights");
+    assert_eq!(world.invoke(staged).await.unwrap()["statusCode"], 202);
+    let mut broken = call.http_api_event();
+    broken["headers"]["authorization"] = json!(7);
+    Answer::of_event(&world.invoke(broken).await.unwrap()).problem(400);
+}
+
+#[tokio::test]
+async fn token_mode_without_a_token_in_the_secret_says_so() {
+    let secrets = json!({ "logRocketAPIKey": "k", "callbackKey": CALLBACK_KEY });
+    let world = World::with(&[("SECRETS_JSON", &secrets.to_string())]).await;
+    world.post(json!({ "userID": "1" })).await.problem(503);
+    assert!(world.output().contains("apiTokens is missing from the secret"));
+}
