@@ -17,5 +17,6 @@ mod idempotency;
 mod limits;
 mod polling;
 mod promises;
+mod rotation;
 mod silence;
 mod table_down;

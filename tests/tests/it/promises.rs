@@ -1,10 +1,11 @@
 //! Promises that are easily broken at the edges: nothing stored that cannot be asked, one POST for one key, answers in time.
 
 use local::gateway::HttpCall;
-use local::logrocket::Behaviour;
+use local::logrocket::{Behaviour, Outcome};
 use local::proxy::{Match, Point};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::time::Duration;
 use stories::{API_TOKEN, Answer, BEARER, CALLBACK_KEY, World};
 
@@ -108,4 +109,38 @@ async fn token_mode_without_a_token_in_the_secret_says_so() {
     let world = World::with(&[("SECRETS_JSON", &secrets.to_string())]).await;
     world.post(json!({ "userID": "1" })).await.problem(503);
     assert!(world.output().contains("apiTokens is missing from the secret"));
+}
+
+#[tokio::test]
+async fn a_request_costs_two_calls_of_the_table_and_one_post_and_all_else_costs_one() {
+    let world = World::start().await;
+    let seen = Cell::new(0);
+    // Those since the last look.
+    let operations = || {
+        let calls = world.table_calls.calls();
+        let before = seen.replace(calls.len());
+        calls.into_iter().skip(before).map(|call| call.operation).collect::<Vec<_>>()
+    };
+    let body = json!({ "userID": "1", "idempotencyKey": "ticket-35436" });
+
+    // 1. A new request, and the same again.
+    world.log_rocket.next(Behaviour::manual());
+    let id = world.ask(body.clone()).await;
+    assert_eq!(operations(), ["PutItem", "UpdateItem"]);
+    assert_eq!(world.ask(body).await, id);
+    assert_eq!(operations(), ["PutItem"]);
+    assert_eq!(world.log_rocket.posts().len(), 1);
+
+    // 2. The callback, and the reading.
+    let url = world.post_of(&id, 1).webhook_url().unwrap().to_owned();
+    let log_rocket_id = world.post_of(&id, 1).logrocket_request_id.unwrap();
+    let ready = world.log_rocket.payload(&log_rocket_id, Outcome::Ready).unwrap();
+    assert_eq!(world.callback(&url, ready).await.status, 200);
+    assert_eq!(operations(), ["UpdateItem"]);
+    assert_eq!(world.read(&id).await["status"], "READY");
+    assert_eq!(operations(), ["GetItem"]);
+
+    // 3. A sweep that finds nothing: one query for each shard.
+    world.sweep().await;
+    assert_eq!(operations(), ["Query"; 4]);
 }
