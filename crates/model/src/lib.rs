@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod budget;
 pub mod callback;
+pub mod delivery;
 pub mod destination;
 mod fields;
 pub mod id;

@@ -5,6 +5,7 @@
 //! decision, and it is made in advance: `webhookShard` is written only where there are destinations, so a
 //! callback may always set `webhookDueAt`, and the item enters the sparse index `webhookWork` only if it has both.
 
+use crate::delivery::{Delivery, DeliveryKey};
 use crate::destination::Destination;
 use crate::id::RequestId;
 use crate::request::Question;
@@ -83,6 +84,9 @@ pub struct Record {
     /// Set when webhook work appears, removed by the claim: what the stream is filtered on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stream_hint: Option<String>,
+    /// The marks, from the first claim on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub deliveries: BTreeMap<DeliveryKey, Delivery>,
 
     /// Epoch seconds, DynamoDB's TTL. Reads treat the record as gone from then on.
     pub expires_at: i64,
@@ -98,6 +102,7 @@ impl std::fmt::Debug for Record {
             .field("attempts", &self.attempts)
             .field("request_due_at", &self.request_due_at)
             .field("webhook_due_at", &self.webhook_due_at)
+            .field("deliveries", &self.deliveries)
             .finish_non_exhaustive()
     }
 }

@@ -174,6 +174,7 @@ impl Record {
             webhook_due_at: None,
             webhook_due_since: None,
             stream_hint: None,
+            deliveries: BTreeMap::new(),
             expires_at: expiry(now, last_due(pending_until, rules), rules),
             request_id,
         };
@@ -207,6 +208,7 @@ impl Record {
         record.webhook_due_at = None;
         record.webhook_due_since = None;
         record.stream_hint = None;
+        record.forget_deliveries(now);
         record.status = Status::Pending;
         record.failure = None;
         record.completed_at = None;
@@ -479,7 +481,7 @@ impl Record {
         Ok(Some(record.next()))
     }
 
-    fn next(mut self) -> Self {
+    pub(crate) fn next(mut self) -> Self {
         self.version += 1;
         self
     }
@@ -520,7 +522,7 @@ impl Record {
         self.request_due_since = self.request_due_at;
     }
 
-    fn set_webhook_due(&mut self, now: Time) {
+    pub(crate) fn set_webhook_due(&mut self, now: Time) {
         self.webhook_due_at = Some(now);
         self.webhook_due_since.get_or_insert(now);
         self.stream_hint = Some(STREAM_HINT.to_owned());

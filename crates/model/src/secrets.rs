@@ -5,15 +5,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{SecretSlice, SecretString};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use url::Url;
 
 /// A key shorter than this can be guessed.
 pub const MIN_KEY_BYTES: usize = 32;
+/// As Standard Webhooks has it: <https://github.com/standard-webhooks/standard-webhooks>.
+const MIN_SIGNING_KEY_BYTES: usize = 24;
 
 /// A secret that is missing or malformed, by the name of its field; never its value.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum BadSecret {
     #[error("{field} is missing from the secret")]
-    Missing { field: &'static str },
+    Missing { field: String },
     #[error("{field} in the secret {problem}")]
     Malformed { field: String, problem: String },
     #[error("{source_name} is not a JSON object")]
@@ -33,6 +37,70 @@ pub struct RequestSecrets {
 #[derive(Clone, Debug)]
 pub struct WebhookSecrets {
     pub callback_keys: CallbackKeys,
+    pub destinations: DestinationSecrets,
+}
+
+/// What the destinations ask for, each by itself: one that is missing or malformed is in nobody else's way.
+#[derive(Clone, Debug)]
+pub struct DestinationSecrets {
+    pub slack_bot_token: Found<SecretString>,
+    slack_webhooks: Found<BTreeMap<String, SecretString>>,
+    pub zendesk: Found<ZendeskSecret>,
+    pub intercom: Found<IntercomSecret>,
+    pub hubspot_access_token: Found<SecretString>,
+    pub salesforce: Found<SalesforceSecret>,
+    teams_webhooks: Found<BTreeMap<String, SecretString>>,
+    /// The key itself, of Standard Webhooks' `whsec_…`.
+    pub signing_key: Found<SecretSlice<u8>>,
+}
+
+type Found<T> = Result<T, BadSecret>;
+
+#[derive(Clone, Debug)]
+pub struct ZendeskSecret {
+    /// `acme` of `acme.zendesk.com`
+    pub subdomain: String,
+    pub email: String,
+    pub api_token: SecretString,
+}
+
+#[derive(Clone, Debug)]
+pub struct IntercomSecret {
+    pub access_token: SecretString,
+    /// Whose notes they are.
+    pub admin_id: String,
+    pub region: IntercomRegion,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IntercomRegion {
+    Us,
+    Eu,
+    Au,
+}
+
+#[derive(Clone, Debug)]
+pub struct SalesforceSecret {
+    /// Without a slash at its end.
+    pub instance_url: String,
+    pub client_id: String,
+    pub client_secret: SecretString,
+}
+
+impl DestinationSecrets {
+    /// The URL of an incoming webhook, by its configured name.
+    pub fn slack_webhook(&self, name: &str) -> Found<SecretString> {
+        named("destinations.slack.webhooks", &self.slack_webhooks, name)
+    }
+
+    pub fn teams_webhook(&self, name: &str) -> Found<SecretString> {
+        named("destinations.teams.webhooks", &self.teams_webhooks, name)
+    }
+}
+
+fn named(field: &str, webhooks: &Found<BTreeMap<String, SecretString>>, name: &str) -> Found<SecretString> {
+    let missing = || BadSecret::Missing { field: format!("{field}.{name}") };
+    webhooks.as_ref().map_err(Clone::clone)?.get(name).cloned().ok_or_else(missing)
 }
 
 /// The merged JSON of all sources, not yet looked at.
@@ -61,12 +129,69 @@ impl SecretDocument {
     }
 
     pub fn for_webhook(&self) -> Result<WebhookSecrets, BadSecret> {
-        Ok(WebhookSecrets { callback_keys: self.callback_keys()? })
+        Ok(WebhookSecrets { callback_keys: self.callback_keys()?, destinations: self.destinations() })
+    }
+
+    fn destinations(&self) -> DestinationSecrets {
+        let section = |name| Section::of(&self.0, name);
+        DestinationSecrets {
+            slack_bot_token: section("slack").and_then(|slack| slack.header("botToken")),
+            slack_webhooks: section("slack").and_then(|slack| slack.webhooks()),
+            zendesk: section("zendesk").and_then(|zendesk| {
+                Ok(ZendeskSecret {
+                    subdomain: zendesk.label("subdomain")?,
+                    email: zendesk.text("email")?,
+                    api_token: SecretString::from(zendesk.text("apiToken")?),
+                })
+            }),
+            intercom: section("intercom").and_then(|intercom| {
+                Ok(IntercomSecret {
+                    access_token: intercom.header("accessToken")?,
+                    admin_id: intercom.id("adminID")?,
+                    region: match intercom.optional("region")?.as_deref() {
+                        None | Some("us") => IntercomRegion::Us,
+                        Some("eu") => IntercomRegion::Eu,
+                        Some("au") => IntercomRegion::Au,
+                        Some(_) => return Err(malformed(&intercom.field("region"), "must be us, eu or au")),
+                    },
+                })
+            }),
+            hubspot_access_token: section("hubspot").and_then(|hubspot| hubspot.header("accessToken")),
+            salesforce: section("salesforce").and_then(|salesforce| {
+                Ok(SalesforceSecret {
+                    instance_url: salesforce.url("instanceURL")?.trim_end_matches('/').to_owned(),
+                    client_id: salesforce.text("clientID")?,
+                    client_secret: SecretString::from(salesforce.text("clientSecret")?),
+                })
+            }),
+            teams_webhooks: section("teams").and_then(|teams| teams.webhooks()),
+            signing_key: self.signing_key(),
+        }
+    }
+
+    /// `destinations.webhook.signingSecret`; else `signingSecret`, as Secrets Manager makes it.
+    fn signing_key(&self) -> Found<SecretSlice<u8>> {
+        let (field, secret) = match self.0.get("signingSecret") {
+            Some(generated) if Section::of(&self.0, "webhook").is_err() => {
+                ("signingSecret".to_owned(), text("signingSecret", generated)?)
+            }
+            _ => {
+                let section = Section::of(&self.0, "webhook")?;
+                (section.field("signingSecret"), section.text("signingSecret")?)
+            }
+        };
+        let encoded = secret.strip_prefix("whsec_").unwrap_or(&secret);
+        let key = STANDARD.decode(encoded).map_err(|_| malformed(&field, "is not whsec_ and base64"))?;
+        // What Standard Webhooks asks for at least.
+        if key.len() < MIN_SIGNING_KEY_BYTES {
+            return Err(malformed(&field, &format!("has fewer than {MIN_SIGNING_KEY_BYTES} bytes")));
+        }
+        Ok(SecretSlice::from(key))
     }
 
     fn api_key(&self) -> Result<SecretString, BadSecret> {
         let field = "logRocketAPIKey";
-        let key = text(field, self.0.get(field).ok_or(BadSecret::Missing { field })?)?;
+        let key = text(field, self.0.get(field).ok_or_else(|| missing(field))?)?;
         // It goes into a header: a line feed pasted along with it would break every request.
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(malformed(field, "holds white space or other than visible ASCII characters"));
@@ -91,7 +216,7 @@ impl SecretDocument {
         if let Some(key) = self.0.get("callbackKey") {
             keys.push(long_enough("callbackKey", text("callbackKey", key)?.into_bytes())?);
         }
-        CallbackKeys::new(keys).ok_or(BadSecret::Missing { field: "callbackKeys" })
+        CallbackKeys::new(keys).ok_or_else(|| missing("callbackKeys"))
     }
 
     /// `apiTokens` by name, and `apiToken`, a plain string as Secrets Manager makes it, named `default`.
@@ -114,6 +239,84 @@ impl SecretDocument {
         }
         Ok(ApiTokens::new(tokens))
     }
+}
+
+/// One destination's part of the secret.
+struct Section<'a> {
+    name: &'static str,
+    fields: &'a Map<String, Value>,
+}
+
+impl<'a> Section<'a> {
+    fn of(document: &'a Map<String, Value>, name: &'static str) -> Found<Self> {
+        let path = || format!("destinations.{name}");
+        let section = document.get("destinations").and_then(|all| all.get(name));
+        let section = section.ok_or_else(|| BadSecret::Missing { field: path() })?;
+        let fields = section.as_object().ok_or_else(|| malformed(&path(), "must be an object"))?;
+        Ok(Self { name, fields })
+    }
+
+    fn field(&self, name: &str) -> String {
+        format!("destinations.{}.{name}", self.name)
+    }
+
+    fn optional(&self, name: &str) -> Found<Option<String>> {
+        let field = self.field(name);
+        self.fields.get(name).filter(|value| !value.is_null()).map(|value| text(&field, value)).transpose()
+    }
+
+    fn text(&self, name: &str) -> Found<String> {
+        self.optional(name)?.ok_or_else(|| BadSecret::Missing { field: self.field(name) })
+    }
+
+    /// Text that goes into a header: a line feed pasted along with it would break every call.
+    fn header(&self, name: &str) -> Found<SecretString> {
+        let value = self.text(name)?;
+        if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(malformed(
+                &self.field(name),
+                "holds white space or other than visible ASCII characters",
+            ));
+        }
+        Ok(SecretString::from(value))
+    }
+
+    /// A part of a host's name.
+    fn label(&self, name: &str) -> Found<String> {
+        let value = self.text(name)?;
+        let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if plain { Ok(value) } else { Err(malformed(&self.field(name), "must be letters, digits and -")) }
+    }
+
+    /// An id that may be written as a number.
+    fn id(&self, name: &str) -> Found<String> {
+        match self.fields.get(name).and_then(Value::as_u64) {
+            Some(number) => Ok(number.to_string()),
+            None => self.text(name),
+        }
+    }
+
+    fn url(&self, name: &str) -> Found<String> {
+        usable_url(&self.field(name), self.text(name)?)
+    }
+
+    fn webhooks(&self) -> Found<BTreeMap<String, SecretString>> {
+        let path = self.field("webhooks");
+        let Some(all) = self.fields.get("webhooks") else { return Ok(BTreeMap::new()) };
+        let all = all.as_object().ok_or_else(|| malformed(&path, "must be an object of URLs"))?;
+        all.iter()
+            .map(|(name, url)| {
+                let field = format!("{path}.{name}");
+                Ok((name.clone(), SecretString::from(usable_url(&field, text(&field, url)?)?)))
+            })
+            .collect()
+    }
+}
+
+fn usable_url(field: &str, text: String) -> Found<String> {
+    let usable =
+        Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if usable { Ok(text) } else { Err(malformed(field, "must be an https URL")) }
 }
 
 fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
@@ -142,6 +345,10 @@ fn long_enough(field: &str, key: Vec<u8>) -> Result<SecretSlice<u8>, BadSecret> 
     Ok(SecretSlice::from(key))
 }
 
+fn missing(field: &str) -> BadSecret {
+    BadSecret::Missing { field: field.to_owned() }
+}
+
 fn malformed(field: &str, problem: &str) -> BadSecret {
     BadSecret::Malformed { field: field.to_owned(), problem: problem.to_owned() }
 }
@@ -151,6 +358,7 @@ mod tests {
     use super::*;
     use crate::id::RequestId;
     use crate::time::Time;
+    use secrecy::ExposeSecret;
 
     fn document(sources: &[&str]) -> SecretDocument {
         let mut document = SecretDocument::default();
@@ -207,5 +415,54 @@ mod tests {
         }
         let error = SecretDocument::default().merge("my-secret", "hush").unwrap_err();
         assert_eq!(error.to_string(), "my-secret is not a JSON object");
+    }
+
+    #[test]
+    fn a_destination_that_is_malformed_is_in_nobody_elses_way() {
+        let json = r#"{"callbackKey":"0123456789abcdef0123456789abcdef","destinations":{
+            "slack":{"botToken":"xoxb-hush","webhooks":{"nps":"https://hooks.slack.com/hush"}},
+            "zendesk":{"subdomain":"a.b","email":"e","apiToken":"hush"},
+            "intercom":{"accessToken":"hush","adminID":7,"region":"eu"},
+            "hubspot":{"accessToken":"hush hush"},
+            "salesforce":"hush",
+            "webhook":{"signingSecret":"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"}}}"#;
+        let secrets = document(&[json]).for_webhook().unwrap();
+        assert!(!format!("{secrets:?}").contains("hush"), "{secrets:?}");
+        let all = secrets.destinations;
+        assert!(all.slack_bot_token.is_ok() && all.slack_webhook("nps").is_ok());
+        let named = |error: BadSecret| error.to_string();
+        let expected = "destinations.slack.webhooks.other is missing from the secret";
+        assert_eq!(named(all.slack_webhook("other").unwrap_err()), expected);
+        let expected = "destinations.zendesk.subdomain in the secret must be letters, digits and -";
+        assert_eq!(named(all.zendesk.clone().unwrap_err()), expected);
+        let intercom = all.intercom.clone().unwrap();
+        assert_eq!((intercom.admin_id.as_str(), intercom.region), ("7", IntercomRegion::Eu));
+        let error = named(all.hubspot_access_token.clone().unwrap_err());
+        assert!(
+            error.starts_with("destinations.hubspot.accessToken in the secret holds white space"),
+            "{error}"
+        );
+        assert_eq!(
+            named(all.salesforce.clone().unwrap_err()),
+            "destinations.salesforce in the secret must be an object"
+        );
+        let expected = "destinations.teams is missing from the secret";
+        assert_eq!(named(all.teams_webhook("support").unwrap_err()), expected);
+        assert_eq!(all.signing_key.unwrap().expose_secret().len(), 24);
+    }
+
+    #[test]
+    fn a_generated_signing_secret_is_the_one_unless_another_is_configured() {
+        let keys = r#"{"callbackKey":"0123456789abcdef0123456789abcdef"}"#;
+        let generated = r#"{"signingSecret":"0123456789abcdef0123456789abcdef0123456789ab"}"#;
+        let own =
+            r#"{"destinations":{"webhook":{"signingSecret":"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"}}}"#;
+        let bytes = |sources: &[&str]| {
+            let secrets = document(sources).for_webhook().unwrap();
+            secrets.destinations.signing_key.map(|key| key.expose_secret().len())
+        };
+        assert_eq!(bytes(&[keys, generated]), Ok(33));
+        assert_eq!(bytes(&[keys, generated, own]), Ok(24));
+        assert_eq!(bytes(&[keys]), Err(missing("destinations.webhook")));
     }
 }

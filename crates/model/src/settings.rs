@@ -22,6 +22,8 @@ pub struct Settings {
     pub app: App,
     pub secrets: SecretSource,
     pub rules: Rules,
+    /// Where people watch sessions: links go there, and nowhere else.
+    pub log_rocket_app_url: Url,
 }
 
 /// What only request λ is told.
@@ -30,13 +32,27 @@ pub struct RequestSettings {
     pub shared: Settings,
     /// Without a slash at its end.
     pub log_rocket_api_url: String,
-    /// Where people watch sessions: links go there, and nowhere else.
-    pub log_rocket_app_url: Url,
     /// The whole route, `/webhook` included.
     pub webhook_url: String,
     pub api_auth: ApiAuth,
     pub request_rules: RequestRules,
     pub monthly_request_limit: Option<u64>,
+}
+
+/// What only webhook λ is told. No URL has a slash at its end.
+#[derive(Clone, Debug)]
+pub struct WebhookSettings {
+    pub shared: Settings,
+    pub slack_api_url: String,
+    /// With `{subdomain}` in it, unless there is but one.
+    pub zendesk_api_url: String,
+    /// `None` leaves it to the region that the secret names.
+    pub intercom_api_url: Option<String>,
+    pub hubspot_api_url: String,
+    /// Local runs only: results also go to `http` and to private addresses.
+    pub allow_private: bool,
+    /// Lambda's own, `host:port`: no result goes there, whatever else is allowed.
+    pub runtime_api: Option<String>,
 }
 
 /// LogRocket's name of an application, `org/app`.
@@ -101,12 +117,7 @@ impl RequestSettings {
         let environment = Environment(&variable);
         Ok(Self {
             shared: environment.settings()?,
-            log_rocket_api_url: environment
-                .url("LOGROCKET_API_URL")?
-                .unwrap_or_else(|| "https://api.logrocket.com".to_owned())
-                .trim_end_matches('/')
-                .to_owned(),
-            log_rocket_app_url: environment.app_url()?,
+            log_rocket_api_url: environment.base_url("LOGROCKET_API_URL", "https://api.logrocket.com")?,
             webhook_url: environment.url("WEBHOOK_URL")?.ok_or_else(|| missing("WEBHOOK_URL"))?,
             api_auth: match environment.get("API_AUTH").as_deref() {
                 None | Some("token") => ApiAuth::Token,
@@ -115,6 +126,21 @@ impl RequestSettings {
             },
             request_rules: environment.request_rules()?,
             monthly_request_limit: environment.optional_number("MONTHLY_REQUEST_LIMIT")?,
+        })
+    }
+}
+
+impl WebhookSettings {
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, BadSetting> {
+        let environment = Environment(&variable);
+        Ok(Self {
+            shared: environment.settings()?,
+            slack_api_url: environment.base_url("SLACK_API_URL", "https://slack.com/api")?,
+            zendesk_api_url: environment.zendesk_url()?,
+            intercom_api_url: environment.url("INTERCOM_API_URL")?.map(without_slash),
+            hubspot_api_url: environment.base_url("HUBSPOT_API_URL", "https://api.hubapi.com")?,
+            allow_private: environment.allow_private()?,
+            runtime_api: environment.get("AWS_LAMBDA_RUNTIME_API"),
         })
     }
 }
@@ -143,6 +169,7 @@ impl Environment<'_> {
                 pending_timeout: self.seconds("PENDING_TIMEOUT_SECONDS", 3600)?,
                 retention_days: self.number("RETENTION_DAYS", 30, 1..=3650)?,
             },
+            log_rocket_app_url: self.app_url()?,
         })
     }
 
@@ -211,6 +238,19 @@ impl Environment<'_> {
         }
     }
 
+    fn base_url(&self, variable: &'static str, default: &str) -> Result<String, BadSetting> {
+        Ok(without_slash(self.url(variable)?.unwrap_or_else(|| default.to_owned())))
+    }
+
+    fn zendesk_url(&self) -> Result<String, BadSetting> {
+        const VARIABLE: &str = "ZENDESK_API_URL";
+        const SUBDOMAIN: &str = "{subdomain}";
+        let text = self.get(VARIABLE).unwrap_or_else(|| format!("https://{SUBDOMAIN}.zendesk.com"));
+        // A URL only with somebody's subdomain in place.
+        let usable = Environment(&|_| Some(text.replace(SUBDOMAIN, "acme"))).url(VARIABLE);
+        usable.map(|_| without_slash(text))
+    }
+
     fn optional_number<T: FromStr>(&self, variable: &'static str) -> Result<Option<T>, BadSetting> {
         let Some(text) = self.get(variable) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| bad(variable, "must be a whole number, 0 or more"))
@@ -233,6 +273,10 @@ impl Environment<'_> {
         let seconds = self.number(variable, default, 1..=31_536_000)?;
         Ok(Duration::from_secs(u64::from(seconds)))
     }
+}
+
+fn without_slash(url: String) -> String {
+    url.trim_end_matches('/').to_owned()
 }
 
 fn missing(variable: &'static str) -> BadSetting {
@@ -267,7 +311,7 @@ mod tests {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.shared.rules, Rules::default());
         assert_eq!(settings.log_rocket_api_url, "https://api.logrocket.com");
-        assert_eq!(settings.log_rocket_app_url.as_str(), "https://app.logrocket.com/");
+        assert_eq!(settings.shared.log_rocket_app_url.as_str(), "https://app.logrocket.com/");
         assert_eq!(settings.api_auth, ApiAuth::Token);
         assert_eq!(settings.monthly_request_limit, None);
         assert!(matches!(&settings.shared.secrets, SecretSource::Ids(ids) if ids == &["one", "two"]));
@@ -307,6 +351,33 @@ mod tests {
     fn a_local_run_may_have_its_app_on_http() {
         let app_url = ("LOGROCKET_APP_URL", "http://127.0.0.1:8000");
         let settings = read(&[app_url, ("ALLOW_PRIVATE_DESTINATIONS", "true")]).unwrap();
-        assert_eq!(settings.log_rocket_app_url.as_str(), "http://127.0.0.1:8000/");
+        assert_eq!(settings.shared.log_rocket_app_url.as_str(), "http://127.0.0.1:8000/");
+    }
+
+    fn read_for_webhook(changes: &[(&str, &str)]) -> Result<WebhookSettings, BadSetting> {
+        WebhookSettings::read(|name| {
+            let all = changes.iter().chain(&COMPLETE);
+            let found = all.into_iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_webhook_function_knows_where_the_vendors_are() {
+        let settings = read_for_webhook(&[("SLACK_API_URL", "http://127.0.0.1:8000/slack/")]).unwrap();
+        assert_eq!(settings.slack_api_url, "http://127.0.0.1:8000/slack");
+        assert_eq!(settings.zendesk_api_url, "https://{subdomain}.zendesk.com");
+        assert_eq!(settings.intercom_api_url, None);
+        assert_eq!(settings.hubspot_api_url, "https://api.hubapi.com");
+        assert!(!settings.allow_private);
+        for (variable, value) in [
+            ("SLACK_API_URL", "slack.com"),
+            ("ZENDESK_API_URL", "{subdomain}.zendesk.com"),
+            ("INTERCOM_API_URL", "ftp://x"),
+            ("HUBSPOT_API_URL", "https://x?y"),
+        ] {
+            let error = read_for_webhook(&[(variable, value)]).unwrap_err();
+            assert_eq!(error.variable, variable);
+        }
     }
 }

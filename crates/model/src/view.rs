@@ -1,9 +1,12 @@
 //! What callers are shown of a record. No secret, task token or callback token is in it.
 
+use crate::delivery::{Delivery, DeliveryKey, DeliveryState, OutcomeKind};
+use crate::destination::Destination;
 use crate::page;
 use crate::record::{AttemptState, Record, Status, Summary};
 use crate::render::{self, Links};
 use crate::result::HighlightsResult;
+use crate::time::Time;
 use serde_json::{Value, json};
 
 /// The answer to a request: its id, under both names, and how it stands.
@@ -53,26 +56,46 @@ pub fn whole(record: &Record, result: Option<&HighlightsResult>) -> Value {
     view
 }
 
-/// One for each destination, due from the outcome on; none where the caller was told of a refusal himself.
-fn deliveries(record: &Record) -> Value {
-    let due = record.webhook_due_at.map(|at| at.to_string());
-    if record.status != Status::Pending && due.is_none() {
-        return json!([]);
+/// For each destination the delivery of the outcome that is, and behind it that of a failure before. A destination
+/// without a mark yet has its delivery coming; none where the caller was told of a refusal himself.
+pub fn deliveries(record: &Record) -> Value {
+    let current = OutcomeKind::of(record.status);
+    let is_coming = record.status == Status::Pending || record.webhook_due_at.is_some();
+    let mut all = Vec::new();
+    for (index, destination) in record.destinations.iter().enumerate() {
+        let mark = |outcome| record.deliveries.get(&DeliveryKey { destination: index, outcome });
+        match current.map(mark) {
+            Some(Some(delivery)) => all.push(delivery_of(destination, current, Some(delivery), None)),
+            _ if is_coming => all.push(delivery_of(destination, current, None, record.webhook_due_at)),
+            _ => {}
+        }
+        if current != Some(OutcomeKind::Failure)
+            && let Some(before) = mark(OutcomeKind::Failure)
+        {
+            all.push(delivery_of(destination, Some(OutcomeKind::Failure), Some(before), None));
+        }
     }
-    record
-        .destinations
-        .iter()
-        .map(|destination| {
-            json!({
-                "destination": destination.target.to_public_json(),
-                "status": "PENDING",
-                "attempts": 0,
-                "deliveredAt": null,
-                "nextAttemptAt": due,
-                "lastError": null,
-            })
-        })
-        .collect()
+    Value::Array(all)
+}
+
+fn delivery_of(
+    destination: &Destination,
+    outcome: Option<OutcomeKind>,
+    delivery: Option<&Delivery>,
+    due: Option<Time>,
+) -> Value {
+    let state = delivery.map_or(DeliveryState::Pending, |delivery| delivery.state);
+    let next = delivery.filter(|_| state == DeliveryState::Pending).map(Delivery::due_at).or(due);
+    json!({
+        "destination": destination.target.to_public_json(),
+        "outcome": outcome.map(OutcomeKind::as_str),
+        "status": state,
+        "attempts": delivery.map_or(0, |delivery| delivery.tries),
+        "deliveredAt": delivery.and_then(|delivery| delivery.delivered_at).map(|at| at.to_string()),
+        "nextAttemptAt": next.map(|at| at.to_string()),
+        "lastError": delivery.and_then(|delivery| delivery.last_error.as_deref()),
+        "externalID": delivery.and_then(|delivery| delivery.external_id.as_deref()),
+    })
 }
 
 /// The highlights as a Markdown document, or what there is to say instead. Nothing in it is active but links into

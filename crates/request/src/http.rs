@@ -127,7 +127,7 @@ async fn get_highlights(app: &App, request: &Request, id: &str) -> Result<Respon
         Problem::new(Kind::Unavailable, "The stored result cannot be read.")
     })?;
     if prefers_markdown(request) {
-        let links = Links::new(&app.settings.log_rocket_app_url, &app.settings.shared.app);
+        let links = Links::new(&app.settings.shared.log_rocket_app_url, &app.settings.shared.app);
         let markdown = view::markdown(&record, result.as_ref(), &links);
         // Escaped for Markdown, a result may have grown beyond what an answer carries.
         if escaped_bytes(&markdown) > MAX_JSON_BYTES {
