@@ -83,7 +83,7 @@ impl PostAnswer {
             },
             // 408 and 425 say that the request was not dealt with.
             408 | 425 | 429 | 500 | 503 => Self::NotTaken { retry_after },
-            300..=499 => Self::Refused(Refusal { status, message: error_message(body) }),
+            300..=499 => Self::Refused(Refusal { status, message: words(body) }),
             _ => Self::Unknown,
         }
     }
@@ -130,26 +130,38 @@ fn accepted_id(body: &[u8]) -> Option<String> {
     body.get("id")?.as_str().filter(|id| is_log_rocket_id(id)).map(str::to_owned)
 }
 
-/// LogRocket's error bodies are not documented: JSON with `error` or `message`, or plain text.
-fn error_message(body: &[u8]) -> String {
+/// What the body of an error says, for people: of JSON the fields in which LogRocket (whose errors are not documented)
+/// and the vendors of destinations say it, of anything else the text. Cut short, without control characters.
+pub fn words(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
-    let json: Option<Value> = serde_json::from_str(&text).ok();
-    let found = json.as_ref().and_then(|json| {
-        let of = |value: &Value| value.as_str().map(str::to_owned);
-        ["error", "message"].iter().find_map(|field| {
-            let value = json.get(field)?;
-            of(value).or_else(|| value.get("message").and_then(of))
-        })
-    });
-    let message = match (found, json) {
-        (Some(message), _) => message,
-        (None, Some(_)) => String::new(),
+    let said = match serde_json::from_str(&text) {
+        Ok(json) => words_in(&json, 0).join(": "),
         // A page meant for browsers explains nothing.
-        (None, None) if text.trim_start().starts_with('<') => String::new(),
-        (None, None) => text.into_owned(),
+        Err(_) if text.trim_start().starts_with('<') => String::new(),
+        Err(_) => text.into_owned(),
     };
-    let printable = message.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let printable = said.chars().map(|c| if c.is_control() { ' ' } else { c });
     printable.take(MAX_MESSAGE_CHARS).collect::<String>().trim().to_owned()
+}
+
+/// A body nests what it says no deeper than this.
+const MAX_WORDS_DEPTH: u8 = 3;
+
+fn words_in(json: &Value, depth: u8) -> Vec<&str> {
+    const SAID: [&str; 7] =
+        ["error", "errorCode", "code", "message", "error_description", "description", "detail"];
+    if depth > MAX_WORDS_DEPTH {
+        return Vec::new();
+    }
+    let Value::Object(fields) = json else {
+        return json.get(0).map(|first| words_in(first, depth + 1)).unwrap_or_default();
+    };
+    let said: Vec<&str> = SAID.iter().filter_map(|name| fields.get(*name)?.as_str()).collect();
+    if !said.is_empty() {
+        return said;
+    }
+    let inner = ["error", "errors"].iter().filter_map(|name| fields.get(*name));
+    inner.map(|inner| words_in(inner, depth + 1)).find(|said| !said.is_empty()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -206,14 +218,19 @@ mod tests {
         for (body, message) in [
             (r#"{"message":"no"}"#, "no"),
             (r#"{"error":{"message":"deep"}}"#, "deep"),
+            (r#"{"error":"invalid_client","error_description":"bad secret"}"#, "invalid_client: bad secret"),
+            (r#"{"type":"error.list","errors":[{"code":"not_found","message":"No"}]}"#, "not_found: No"),
+            (r#"[{"message":"No such id","errorCode":"INVALID_ID"}]"#, "INVALID_ID: No such id"),
             (r#"{"other":1}"#, ""),
+            (r#"[[[[[["deep"]]]]]]"#, ""),
+            ("[]", ""),
             ("plain text", "plain text"),
             ("<html>long page</html>", ""),
             ("", ""),
         ] {
-            assert_eq!(error_message(body.as_bytes()), message, "{body}");
+            assert_eq!(words(body.as_bytes()), message, "{body}");
         }
-        assert_eq!(error_message("é".repeat(1000).as_bytes()).chars().count(), MAX_MESSAGE_CHARS);
+        assert_eq!(words("é".repeat(1000).as_bytes()).chars().count(), MAX_MESSAGE_CHARS);
     }
 
     #[test]

@@ -115,12 +115,8 @@ pub struct Delivery {
     /// Why it failed last, was given up or skipped.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_error: Option<String>,
-    /// What it is called there.
-    #[serde(rename = "externalID", skip_serializing_if = "Option::is_none", default)]
-    pub external_id: Option<String>,
-    /// Of several messages, how many have been sent: a repeat goes on behind them.
-    #[serde(skip_serializing_if = "is_zero", default)]
-    pub sent: u32,
+    #[serde(flatten)]
+    pub progress: Progress,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -146,8 +142,7 @@ pub struct Try {
     /// See [`Delivery::in_flight_until`].
     pub until: Time,
     /// What earlier tries got done.
-    pub sent: u32,
-    pub external_id: Option<String>,
+    pub progress: Progress,
 }
 
 /// What a destination made of a try.
@@ -159,26 +154,26 @@ pub enum DeliveryAnswer {
     /// It would be refused again: given up at once.
     Refused {
         error: String,
+        progress: Progress,
     },
     /// It may work later.
     Again {
         error: String,
         retry_after: Option<Duration>,
-        /// What has been got done: see [`Delivery::sent`].
-        sent: u32,
-        external_id: Option<String>,
+        progress: Progress,
     },
 }
 
-impl DeliveryAnswer {
-    /// A try of which nothing got done.
-    pub fn again(error: impl Into<String>) -> Self {
-        Self::Again { error: error.into(), retry_after: None, sent: 0, external_id: None }
-    }
-
-    pub fn refused(error: impl Into<String>) -> Self {
-        Self::Refused { error: error.into() }
-    }
+/// What has been got done of a delivery that is made in several messages.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// How many of them have been sent: a repeat goes on behind them.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub sent: u32,
+    /// What the first is called there; of a delivery that is done, what it is called.
+    #[serde(rename = "externalID", skip_serializing_if = "Option::is_none", default)]
+    pub external_id: Option<String>,
 }
 
 impl Delivery {
@@ -191,8 +186,7 @@ impl Delivery {
             in_flight_until: None,
             delivered_at: None,
             last_error: None,
-            external_id: None,
-            sent: 0,
+            progress: Progress::default(),
         }
     }
 
@@ -207,6 +201,13 @@ impl Delivery {
 
     fn is_in_flight(&self, now: Time) -> bool {
         self.is_pending() && self.in_flight_until.is_some_and(|until| until > now)
+    }
+
+    fn advance(&mut self, progress: &Progress) {
+        if progress.sent > self.progress.sent {
+            let external_id = progress.external_id.clone().filter(|id| fits(id));
+            self.progress = Progress { sent: progress.sent, external_id };
+        }
     }
 
     fn end(&mut self, state: DeliveryState, reason: Option<&str>) {
@@ -255,8 +256,7 @@ impl Record {
                 delivery.tries += 1;
                 delivery.next_at = now.plus(backoff(delivery.tries));
                 delivery.in_flight_until = Some(until);
-                let (sent, external_id) = (delivery.sent, delivery.external_id.clone());
-                taken.push(Try { key, until, sent, external_id });
+                taken.push(Try { key, until, progress: delivery.progress.clone() });
             }
         }
         record.plan_deliveries(now);
@@ -278,24 +278,25 @@ impl Record {
             DeliveryAnswer::Delivered { external_id } => {
                 delivery.end(DeliveryState::Delivered, None);
                 delivery.delivered_at = Some(now);
-                delivery.sent = 0;
-                delivery.external_id = external_id.clone().filter(|id| fits(id));
+                let external_id = external_id.clone().filter(|id| fits(id));
+                delivery.progress = Progress { sent: 0, external_id };
             }
-            DeliveryAnswer::Refused { error } => delivery.end(DeliveryState::Failed, Some(error)),
-            DeliveryAnswer::Again { error, .. } if delivery.tries >= MAX_TRIES => {
+            DeliveryAnswer::Refused { error, progress } => {
+                delivery.advance(progress);
                 delivery.end(DeliveryState::Failed, Some(error));
             }
-            DeliveryAnswer::Again { error, retry_after, sent, external_id } => {
+            DeliveryAnswer::Again { error, progress, .. } if delivery.tries >= MAX_TRIES => {
+                delivery.advance(progress);
+                delivery.end(DeliveryState::Failed, Some(error));
+            }
+            DeliveryAnswer::Again { error, retry_after, progress } => {
+                delivery.advance(progress);
                 let wait = backoff(delivery.tries).mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
                 let wait = wait.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER));
                 delivery.in_flight_until = None;
                 delivery.next_at = now.plus(wait);
                 delivery.due_since = delivery.next_at;
                 delivery.last_error = Some(short(error));
-                delivery.sent = delivery.sent.max(*sent);
-                if let Some(id) = external_id.as_ref().filter(|id| fits(id)) {
-                    delivery.external_id = Some(id.clone());
-                }
             }
         }
         record.plan_deliveries(now);
@@ -366,6 +367,10 @@ impl Record {
         }
         self.webhook_due_at = open.iter().map(|(due, _)| *due).min();
         self.webhook_due_since = open.iter().map(|(_, since)| *since).min();
+        // It says that the due date is a present: a claim by another clock trusts it.
+        if self.webhook_due_at.is_none_or(|due| due > now) {
+            self.stream_hint = None;
+        }
         if let Some(due) = self.webhook_due_at {
             self.expires_at = self.expires_at.max(kept_until(due));
         }

@@ -12,6 +12,7 @@ pub mod destination;
 mod fields;
 pub mod id;
 pub mod page;
+pub mod payload;
 pub mod problem;
 pub mod record;
 pub mod render;

@@ -56,9 +56,18 @@ pub fn whole(record: &Record, result: Option<&HighlightsResult>) -> Value {
     view
 }
 
+/// How a request's deliveries stand.
+pub fn redelivery(record: &Record) -> Value {
+    json!({
+        "requestID": record.request_id.as_str(),
+        "status": record.status,
+        "deliveries": deliveries(record),
+    })
+}
+
 /// For each destination the delivery of the outcome that is, and behind it that of a failure before. A destination
 /// without a mark yet has its delivery coming; none where the caller was told of a refusal himself.
-pub fn deliveries(record: &Record) -> Value {
+fn deliveries(record: &Record) -> Value {
     let current = OutcomeKind::of(record.status);
     let is_coming = record.status == Status::Pending || record.webhook_due_at.is_some();
     let mut all = Vec::new();
@@ -94,7 +103,7 @@ fn delivery_of(
         "deliveredAt": delivery.and_then(|delivery| delivery.delivered_at).map(|at| at.to_string()),
         "nextAttemptAt": next.map(|at| at.to_string()),
         "lastError": delivery.and_then(|delivery| delivery.last_error.as_deref()),
-        "externalID": delivery.and_then(|delivery| delivery.external_id.as_deref()),
+        "externalID": delivery.and_then(|delivery| delivery.progress.external_id.as_deref()),
     })
 }
 
