@@ -11,6 +11,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// An error that Step Functions' `Retry` and `Catch` can match by its name.
 #[derive(Debug)]
@@ -55,6 +57,17 @@ impl From<FunctionError> for Diagnostic {
 /// The answer as the runtime takes it.
 pub fn json(answer: &impl Serialize) -> Result<Box<RawValue>, FunctionError> {
     to_raw_value(answer).map_err(|error| FunctionError::unreadable(&error))
+}
+
+/// What has to be left of the invocation for its answer to get out.
+const MARGIN: Duration = Duration::from_millis(500);
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// By when an invocation must have done its work: a little before Lambda ends it.
+pub fn deadline(context: &Context) -> Instant {
+    // A deadline that has passed before the start is none: `cargo lambda watch` sends a moment in 1970.
+    let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(WITHOUT_DEADLINE);
+    Instant::now() + left.saturating_sub(MARGIN)
 }
 
 /// An event, as far as it is HTTP.

@@ -1,4 +1,4 @@
-//! What both functions need of AWS: the table, the secrets, telemetry.
+//! What both functions need: the table, the secrets, HTTP to others, telemetry.
 //!
 //! The rules are the `model` crate's; what is here carries them out and decides nothing.
 
@@ -7,6 +7,7 @@ pub mod clock;
 mod expression;
 pub mod function;
 pub mod http;
+pub mod outgoing;
 pub mod secrets;
 pub mod table;
 pub mod telemetry;

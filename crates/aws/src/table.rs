@@ -9,7 +9,7 @@ mod changes;
 mod queries;
 
 pub use changes::{Changed, NewsReceipt, Opened, Settlement};
-pub use queries::{Cursor, DueItem, Page};
+pub use queries::{Cursor, DueItem, Owner, Page};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;

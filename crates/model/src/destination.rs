@@ -1,5 +1,6 @@
 //! Where a result goes.
 
+use crate::address;
 use crate::fields::{Errors, Fields};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -431,8 +432,8 @@ const MAX_URL: usize = 2048;
 /// As Step Functions' own API has it.
 const MAX_TASK_TOKEN: usize = 2048;
 
-/// A URL that may be called: `https` (or, locally, `http`) with a host. Which address the host resolves to is
-/// decided when it is connected to.
+/// A URL that may be called: `https` with a host that is not private (locally, also `http` and any host), and without
+/// credentials. Which address a name resolves to is decided when it is connected to.
 pub(crate) fn check_url(
     text: &str,
     pointer: &str,
@@ -441,13 +442,28 @@ pub(crate) fn check_url(
 ) -> Option<String> {
     let problem = match Url::parse(text) {
         Err(_) => "must be an absolute URL",
-        Ok(url) if url.host_str().is_none_or(str::is_empty) => "must have a host",
-        Ok(url) if url.scheme() == "https" => return Some(url.to_string()),
-        Ok(url) if url.scheme() == "http" && rules.allow_private => return Some(url.to_string()),
-        Ok(_) => "must be an https URL",
+        Ok(url) => match refusal(&url, rules) {
+            Some(problem) => problem,
+            None => return Some(url.to_string()),
+        },
     };
     errors.push(pointer, problem);
     None
+}
+
+fn refusal(url: &Url, rules: &DestinationRules) -> Option<&'static str> {
+    if url.host_str().is_none_or(str::is_empty) {
+        Some("must have a host")
+    } else if url.scheme() != "https" && !(url.scheme() == "http" && rules.allow_private) {
+        Some("must be an https URL")
+    } else if !url.username().is_empty() || url.password().is_some() {
+        // They would become a header that the caller sets, and stand in the record.
+        Some("must not carry a user or password")
+    } else if !rules.allow_private && address::is_surely_private(url) {
+        Some("must not be a private or reserved address, or localhost")
+    } else {
+        None
+    }
 }
 
 /// Reads `DEFAULT_DESTINATIONS`, a JSON array; the error names every bad field.

@@ -4,6 +4,7 @@
 //! as arguments. The functions that run these rules live in the `aws`, `request` and `webhook` crates; the
 //! words are those of ARCHITECTURE.md.
 
+pub mod address;
 pub mod answer;
 pub mod budget;
 pub mod callback;

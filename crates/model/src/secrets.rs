@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{SecretSlice, SecretString};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use url::Url;
+use url::{Host, Url};
 
 /// A key shorter than this can be guessed.
 pub const MIN_KEY_BYTES: usize = 32;
@@ -313,9 +313,13 @@ impl<'a> Section<'a> {
     }
 }
 
+/// `https`; on this machine itself `http` too, for local runs.
 fn usable_url(field: &str, text: String) -> Found<String> {
-    let usable =
-        Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let usable = Url::parse(&text).is_ok_and(|url| match (url.scheme(), url.host()) {
+        ("https", Some(_)) => true,
+        ("http", Some(Host::Ipv4(address))) => address.is_loopback(),
+        _ => false,
+    });
     if usable { Ok(text) } else { Err(malformed(field, "must be an https URL")) }
 }
 

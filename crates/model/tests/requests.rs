@@ -265,6 +265,8 @@ fn a_bad_destination_is_named_by_its_field() {
         (json!({ "type": "webhook", "url": "/hook" }), "url"),
         (json!({ "type": "webhook", "url": "http://example.com" }), "url"),
         (json!({ "type": "webhook", "url": "javascript:alert(1)" }), "url"),
+        (json!({ "type": "webhook", "url": "https://user:password@example.com/" }), "url"),
+        (json!({ "type": "webhook", "url": "https://10.0.0.1/" }), "url"),
         (json!({ "type": "webhook", "url": format!("https://e.com/{}", "x".repeat(2035)) }), "url"),
         (json!({ "type": "eventBridge", "bus": "a b" }), "bus"),
         (json!({ "type": "stepFunctions" }), "taskToken"),
@@ -370,6 +372,51 @@ fn private_http_is_taken_in_local_runs_only() {
         matches!(&request.destinations[0].target, Target::Webhook { url } if url == "http://127.0.0.1:9/hook")
     );
     assert_eq!(wrong(&body), ["#/webhookURL"]);
+}
+
+#[test]
+fn a_url_that_may_not_be_called_says_why_and_is_not_quoted() {
+    let private = "must not be a private or reserved address, or localhost";
+    let credentials = "must not carry a user or password";
+    for (url, detail) in [
+        ("https://169.254.169.254/hush", private),
+        ("https://0x7f.1/hush", private),
+        ("https://[::ffff:127.0.0.1]/hush", private),
+        ("https://LOCALHOST/hush", private),
+        ("https://localhost./hush", private),
+        ("https://a.localhost:8443/hush", private),
+        ("https://user@example.com/hush", credentials),
+        ("https://:hush@example.com/", credentials),
+        ("https://%FF@example.com/hush", credentials),
+        ("http://user:hush@127.0.0.1/", "must be an https URL"),
+        ("https://256.1.1.1/hush", "must be an absolute URL"),
+    ] {
+        let problem = parse(&with(&json!({ "webhookURL": url }))).unwrap_err();
+        let errors: Vec<_> =
+            problem.errors.iter().map(|error| (error.pointer.as_str(), error.detail.as_str())).collect();
+        assert_eq!(errors, [("#/webhookURL", detail)], "{url}");
+        assert!(!format!("{problem:?}").contains("hush"));
+    }
+    for url in [
+        "https://8.8.8.8:8443/",
+        "https://[2606:4700::1]/",
+        "https://localhost.example.com/",
+        "https://@e.com/",
+    ] {
+        assert_eq!(wrong(&with(&json!({ "webhookURL": url }))), [""; 0], "{url}");
+    }
+
+    let mut rules = RequestRules::default();
+    rules.destinations.allow_private = true;
+    let body = with(&json!({ "webhookURL": "http://user:hush@127.0.0.1/" })).to_string();
+    let problem = NewRequest::parse(body.as_bytes(), &rules).unwrap_err();
+    assert_eq!(problem.errors[0].detail, credentials);
+}
+
+#[test]
+fn credentials_that_an_older_record_holds_are_not_shown() {
+    let target = Target::Webhook { url: "https://hush:hush@e.com/hook?hush#hush".to_owned() };
+    assert_eq!(format!("{target:?}"), r#"{"type":"webhook","url":"https://e.com/hook?…"}"#);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::logrocket::LogRocket;
 use aws::clock;
+use aws::function;
 use aws::secrets::{Secrets, SecretsError};
 use aws::table::{Table, TableError};
 use aws_config::SdkConfig;
@@ -11,16 +12,13 @@ use model::secrets::{RequestSecrets, SecretDocument};
 use model::settings::RequestSettings;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A caller has an answer within 9 seconds; this leaves the runtime and the gateway their share.
 const ANSWER_WITHIN: Duration = Duration::from_millis(8_500);
 /// What is left of the answer's time for writing down LogRocket's.
 const LAST_WRITE: Duration = Duration::from_millis(1_500);
-/// What has to be left of the invocation for its answer to get out.
-const MARGIN: Duration = Duration::from_millis(500);
-const WITHOUT_DEADLINE: Duration = Duration::from_secs(30);
 /// What a caller is told to wait where something of ours is not available.
 pub const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -75,14 +73,11 @@ pub struct Invocation {
 
 impl Invocation {
     pub fn begin(context: &Context) -> Self {
-        // A deadline that has passed before the start is none: `cargo lambda watch` sends a moment in 1970.
-        let left = context.deadline().duration_since(SystemTime::now()).unwrap_or(WITHOUT_DEADLINE);
-        let now = Instant::now();
-        let deadline = now + left.saturating_sub(MARGIN);
+        let deadline = function::deadline(context);
         Self {
             lambda_request_id: context.request_id.clone(),
             deadline,
-            answer_by: deadline.min(now + ANSWER_WITHIN),
+            answer_by: deadline.min(Instant::now() + ANSWER_WITHIN),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::ask::{Asked, Caller, How};
 use aws::clock;
 use aws::http::{json, path, problem, text};
 use aws::secrets::SecretsError;
-use aws::table::Cursor;
+use aws::table::{Changed, Cursor};
 use lambda_http::http::{HeaderValue, Method, Response, StatusCode, header};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt};
@@ -23,6 +23,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 const WEBHOOK: &str = "/webhook";
+const REDELIVER: &str = "/redeliver";
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 100;
 
@@ -53,7 +54,14 @@ async fn route(app: &App, request: &Request, invocation: &Invocation) -> Result<
     let Some(methods) = allowed(path) else {
         return Err(Problem::new(Kind::NotFound, "There is nothing at this path."));
     };
-    match (path.strip_prefix("/highlights/"), request.method()) {
+    let of_request = path.strip_prefix("/highlights/");
+    if let Some(id) = of_request.and_then(|rest| rest.strip_suffix(REDELIVER)) {
+        return match *request.method() {
+            Method::POST => redeliver(app, request, id).await,
+            _ => Err(Problem::new(Kind::MethodNotAllowed, format!("This path takes {methods}."))),
+        };
+    }
+    match (of_request, request.method()) {
         // Its POST goes to webhook λ.
         (None, _) if path == WEBHOOK => {
             Err(Problem::new(Kind::MethodNotAllowed, format!("This path takes {methods}.")))
@@ -74,8 +82,12 @@ fn allowed(path: &str) -> Option<&'static str> {
     match path.strip_prefix("/highlights")? {
         "" => Some("POST, GET"),
         rest => {
-            let id = rest.strip_prefix('/')?;
-            (!id.is_empty() && !id.contains('/')).then_some("GET, DELETE")
+            let rest = rest.strip_prefix('/')?;
+            let (id, methods) = match rest.strip_suffix(REDELIVER) {
+                Some(id) => (id, "POST"),
+                None => (rest, "GET, DELETE"),
+            };
+            (!id.is_empty() && !id.contains('/')).then_some(methods)
         }
     }
 }
@@ -165,6 +177,21 @@ async fn delete_highlights(app: &App, request: &Request, id: &str) -> Result<Res
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
+}
+
+/// 202 where deliveries are due again, 200 where none had failed; both show all of them.
+async fn redeliver(app: &App, request: &Request, id: &str) -> Result<Response<Body>, Problem> {
+    authenticate(app, request).await?;
+    let record = find(app, id).await?.ok_or_else(not_found)?;
+    let now = clock::now();
+    let redelivered = app.table.change(record, |record| record.redeliver(now)).await;
+    let (status, record) = match redelivered.map_err(|error| table_unavailable(&error))? {
+        Changed::Written(record) => (StatusCode::ACCEPTED, record),
+        Changed::Unchanged(record) => (StatusCode::OK, record),
+        Changed::Gone | Changed::OverBudget => return Err(not_found()),
+    };
+    tracing::info!(requestID = record.request_id.as_str(), status = status.as_u16(), "redeliver");
+    Ok(json(status, &view::redelivery(&record)))
 }
 
 async fn list_highlights(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
@@ -270,7 +297,9 @@ async fn authenticate(app: &App, request: &Request) -> Result<String, Problem> {
         return Ok(name);
     }
     if app.secrets().await?.api_tokens.is_empty() {
-        return Err(secrets_unavailable(&SecretsError::from(BadSecret::Missing { field: "apiTokens" })));
+        return Err(secrets_unavailable(&SecretsError::from(BadSecret::Missing {
+            field: "apiTokens".into(),
+        })));
     }
     Err(unauthorized("This API token is not known."))
 }

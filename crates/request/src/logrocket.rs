@@ -1,18 +1,17 @@
 //! LogRocket's Highlights API: <https://docs.logrocket.com/docs/session-highlights-api>.
 
 use aws::clock;
+use aws::outgoing::{Answer, Outgoing, SendError};
+use aws::telemetry::chain;
 use model::answer::{PollAnswer, PostAnswer, Refusal};
 use model::request::{Question, Subject};
 use model::settings::App;
-use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Method, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// An idle connection is dropped before the other side would: one that was closed meanwhile costs a retry.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// Answers to a POST are an id or an error.
 const MAX_POST_ANSWER: usize = 64 * 1024;
 /// A polled result; one that is longer would not fit a callback either.
@@ -20,30 +19,16 @@ const MAX_POLL_ANSWER: usize = 8 * 1024 * 1024;
 
 /// A client for one app.
 pub struct LogRocket {
-    client: Client,
+    outgoing: Outgoing,
     /// `…/v1/orgs/{org}/apps/{app}/highlights`, without the slash that the POST wants.
     url: String,
-}
-
-/// An answer, read whole.
-struct Answer {
-    status: StatusCode,
-    retry_after: Option<String>,
-    body: Vec<u8>,
 }
 
 impl LogRocket {
     pub fn new(api_url: &str, app: &App) -> Result<Self, reqwest::Error> {
         let (org, app) = app.org_and_app();
-        let client = Client::builder()
-            .user_agent(concat!("galileo-highlights/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            // A redirect would carry the key elsewhere; it is a refusal, and its cause is ours to mend.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()?;
-        Ok(Self { client, url: format!("{api_url}/v1/orgs/{org}/apps/{app}/highlights") })
+        let url = format!("{api_url}/v1/orgs/{org}/apps/{app}/highlights");
+        Ok(Self { outgoing: Outgoing::trusted()?, url })
     }
 
     /// Asks for highlights, to be posted to `callback_url`.
@@ -54,15 +39,18 @@ impl LogRocket {
         callback_url: &str,
         within: Duration,
     ) -> PostAnswer {
-        let request = self.client.post(format!("{}/", self.url)).json(&body(question, callback_url));
+        let request = self
+            .outgoing
+            .request(Method::POST, &format!("{}/", self.url))
+            .json(&body(question, callback_url));
         match self.send(request, key, MAX_POST_ANSWER, within).await {
             Ok(mut answer) => {
                 let retry_after = answer.retry_after.as_deref();
                 let hidden = hidden(key, question, callback_url);
-                if !answer.status.is_success() {
+                if !answer.is_success() {
                     answer.body = without(&hidden, &String::from_utf8_lossy(&answer.body)).into_bytes();
                 }
-                match PostAnswer::read(answer.status.as_u16(), retry_after, &answer.body, clock::now()) {
+                match PostAnswer::read(answer.status, retry_after, &answer.body, clock::now()) {
                     // Once more: JSON may have spelt them with escapes.
                     PostAnswer::Refused(Refusal { status, message }) => {
                         PostAnswer::Refused(Refusal { status, message: without(&hidden, &message) })
@@ -70,13 +58,12 @@ impl LogRocket {
                     other => other,
                 }
             }
-            // Without a connection not one byte was sent.
-            Err(error) if error.is_connect() => {
-                tracing::warn!(error = chain(error), "no connection to LogRocket");
+            Err(error @ (SendError::NotSent(_) | SendError::Forbidden(_))) => {
+                tracing::warn!(error = chain(&error), "no connection to LogRocket");
                 PostAnswer::NotTaken { retry_after: None }
             }
-            Err(error) => {
-                tracing::warn!(error = chain(error), "no answer from LogRocket");
+            Err(error @ SendError::NoAnswer(_)) => {
+                tracing::warn!(error = chain(&error), "no answer from LogRocket");
                 PostAnswer::Unknown
             }
         }
@@ -84,14 +71,14 @@ impl LogRocket {
 
     /// Asks what became of an attempt.
     pub async fn poll(&self, key: &SecretString, id: &str, within: Duration) -> PollAnswer {
-        let request = self.client.get(&self.url).query(&[("id", id)]);
+        let request = self.outgoing.request(Method::GET, &self.url).query(&[("id", id)]);
         match self.send(request, key, MAX_POLL_ANSWER, within).await {
             Ok(answer) => {
                 let retry_after = answer.retry_after.as_deref();
-                PollAnswer::read(answer.status.as_u16(), retry_after, &answer.body, id, clock::now())
+                PollAnswer::read(answer.status, retry_after, &answer.body, id, clock::now())
             }
             Err(error) => {
-                tracing::warn!(error = chain(error), "no answer from LogRocket to a poll");
+                tracing::warn!(error = chain(&error), "no answer from LogRocket to a poll");
                 PollAnswer::Nothing { retry_after: None }
             }
         }
@@ -99,42 +86,18 @@ impl LogRocket {
 
     async fn send(
         &self,
-        request: RequestBuilder,
+        mut request: RequestBuilder,
         key: &SecretString,
         max_body: usize,
         within: Duration,
-    ) -> Result<Answer, reqwest::Error> {
-        let mut request = request.timeout(within);
+    ) -> Result<Answer, SendError> {
         // The secret was read as visible ASCII, so this cannot fail.
         if let Ok(mut value) = HeaderValue::from_str(&format!("token {}", key.expose_secret())) {
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
-        let mut response = request.send().await?;
-        let status = response.status();
-        let retry_after = response.headers().get(RETRY_AFTER);
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = match read_body(&mut response, max_body).await {
-            Ok(body) => body,
-            Err(error) if status.is_success() => return Err(error),
-            // An error's status says what it means, whatever became of its words.
-            Err(_) => Vec::new(),
-        };
-        Ok(Answer { status, retry_after, body })
+        self.outgoing.send(request, max_body, within).await
     }
-}
-
-/// At most `max` bytes; what is cut off makes the body unreadable, which is what it is.
-async fn read_body(response: &mut Response, max: usize) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        let room = max.saturating_sub(body.len());
-        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-        if room < chunk.len() {
-            break;
-        }
-    }
-    Ok(body)
 }
 
 fn body(question: &Question, callback_url: &str) -> Value {
@@ -167,11 +130,6 @@ fn hidden<'a>(
 /// Done before the words are cut short: half a key would not be found.
 fn without(hidden: &[(&str, &str)], words: &str) -> String {
     hidden.iter().fold(words.to_owned(), |words, (text, instead)| words.replace(text, instead))
-}
-
-/// The URL would show the id that is polled; it says nothing that the message does not.
-fn chain(error: reqwest::Error) -> String {
-    aws::telemetry::chain(&error.without_url())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use crate::app::{App, Invocation, table_unavailable};
 use crate::post::{Audience, Until};
 use aws::clock;
-use aws::table::{Changed, DueItem, NewsReceipt, TableError};
+use aws::table::{Changed, DueItem, NewsReceipt, Owner, TableError};
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt};
 use model::answer::PollAnswer;
@@ -71,7 +71,8 @@ impl App {
 
     async fn due(&self) -> Result<Vec<DueItem>, TableError> {
         let now = clock::now();
-        let shards = try_join_all((0..SHARDS).map(|shard| self.table.due(shard, BATCH, now))).await?;
+        let shards =
+            try_join_all((0..SHARDS).map(|shard| self.table.due(Owner::Request, shard, BATCH, now))).await?;
         let mut due: Vec<DueItem> = shards.into_iter().flatten().collect();
         due.sort_by_key(|item| item.due_since);
         Ok(due)

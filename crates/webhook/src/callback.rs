@@ -59,7 +59,7 @@ pub async fn take(app: &App, query: &QueryMap, body: &[u8]) -> Result<Taken, Pro
         log_rocket_request_id: report.log_rocket_request_id,
         outcome: NewsOutcome::from(report.outcome),
     };
-    let rules = &app.settings.rules;
+    let rules = &app.settings.shared.rules;
     let received = app.table.receive(&target.request_id, &news, clock::now(), rules).await;
     let received = received.map_err(|error| table_unavailable(id, &error))?;
     tracing::info!(requestID = id, attempt, ?received, "callback");
@@ -90,7 +90,7 @@ impl Target {
         let request_id = RequestId::parse(request).filter(|id| id.as_str() == request);
         let Some(request_id) = request_id else { return Err(unauthorized()) };
         let fits = |secrets: &WebhookSecrets| {
-            let app = app.settings.app.as_str();
+            let app = app.settings.shared.app.as_str();
             secrets.callback_keys.verify(app, request_id.as_str(), attempt, token)
         };
         let secrets = app.secrets.get(clock::now()).await.map_err(|error| {

@@ -1,37 +1,49 @@
 //! From an event to its answer.
 
 use crate::app::App;
-use crate::callback;
-use aws::function::{self, FunctionError, Http, serve, unreadable};
-use aws::http::{json, path, problem};
+use crate::event::Event;
+use crate::{callback, stream};
+use aws::function::{self, FunctionError, json, serve, unreadable};
+use aws::http::{self, path, problem};
+use futures::FutureExt;
 use lambda_http::http::{HeaderValue, Method, Response, StatusCode, header};
 use lambda_http::{Body, Request, RequestExt};
-use lambda_runtime::LambdaEvent;
+use lambda_runtime::{Context, LambdaEvent};
 use model::problem::{Kind, Problem};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tracing::Instrument;
 
-/// Handles one invocation: LogRocket's callback over HTTP is the only kind there is.
+/// Handles one invocation, whatever it came from.
 pub async fn handle(app: &App, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, FunctionError> {
     let span = aws::telemetry::invocation_span(&event.context);
-    async {
-        match Http::read(event.payload.get()) {
-            Http::Request(request) => serve(*request, event.context, |request| respond(app, request)).await,
-            Http::Unreadable => function::json(&unreadable()),
-            Http::Other => {
-                tracing::error!("the event is no HTTP request");
-                Err(FunctionError::invalid("The event is no HTTP request."))
-            }
-        }
+    let answer = dispatch(app, &event.payload, event.context).instrument(span.clone()).await;
+    if let Err(error) = &answer {
+        span.in_scope(|| tracing::error!(errorType = error.error_type, "the invocation fails"));
     }
-    .instrument(span)
-    .await
+    answer
+}
+
+async fn dispatch(app: &App, payload: &RawValue, context: Context) -> Result<Box<RawValue>, FunctionError> {
+    let deadline = function::deadline(&context);
+    // Boxed: one future that held the states of all of them would be as large as the largest, for each event.
+    match Event::read(payload.get()) {
+        Event::Http(request) => serve(*request, context, |request| respond(app, request)).boxed().await,
+        Event::UnreadableHttp => json(&unreadable()),
+        Event::Stream(changes) => json(&stream::take(app, changes, deadline).boxed().await),
+        Event::Job(job) if job == "sweep" => {
+            json(&app.sweep(deadline).boxed().await.map_err(FunctionError::from)?)
+        }
+        Event::Job(_) => Err(FunctionError::invalid("The only job is sweep.")),
+        Event::Other => Err(FunctionError::invalid(
+            "The event is neither an HTTP request nor a DynamoDB stream's nor {\"job\":\"sweep\"}.",
+        )),
+    }
 }
 
 async fn respond(app: &App, request: Request) -> Response<Body> {
     match route(app, &request).await {
-        Ok(taken) => json(StatusCode::OK, &json!({ "callback": taken.as_str() })),
+        Ok(taken) => http::json(StatusCode::OK, &json!({ "callback": taken.as_str() })),
         Err(refused) => {
             let mut response = problem(&refused);
             if refused.kind == Kind::MethodNotAllowed {

@@ -1,8 +1,14 @@
-//! webhook λ: takes LogRocket's callback into the table. It never says 200 to what was not stored.
+//! webhook λ: takes LogRocket's callback into the table, and delivers what came of the requests. It never says 200 to
+//! what was not stored.
 
 mod app;
 mod callback;
+mod deliver;
+pub mod destinations;
+mod event;
 mod handler;
+mod stream;
+mod sweep;
 
 pub use app::App;
 pub use handler::handle;

@@ -1,5 +1,5 @@
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
-use model::settings::Settings;
+use model::settings::WebhookSettings;
 use serde_json::value::RawValue;
 use std::process::ExitCode;
 use webhook::App;
@@ -11,8 +11,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let settings = Settings::read(|name| std::env::var(name).ok())?;
-    let app = App::start(settings, &aws::clients::load_config().await).await;
+    let settings = WebhookSettings::read(|name| std::env::var(name).ok())?;
+    let app = App::start(settings, aws::clients::load_config().await).await?;
     let app = &app;
     let service = service_fn(move |event: LambdaEvent<Box<RawValue>>| webhook::handle(app, event));
     Runtime::new(service).run().await

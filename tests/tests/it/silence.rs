@@ -315,7 +315,7 @@ fn body() -> Value {
         "metadata": { "k": METADATA },
         "destinations": [
             { "type": "stepFunctions", "taskToken": TASK_TOKEN },
-            { "type": "webhook", "url": format!("https://u:{URL_SECRET}@example.com/hook?key={URL_SECRET}") },
+            { "type": "webhook", "url": format!("https://example.com/hook?key={URL_SECRET}#{URL_SECRET}") },
         ],
     })
 }

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{
     CancellationReason, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use model::budget::{self, BudgetChange};
+use model::delivery::Try;
 use model::id::RequestId;
 use model::record::{Failure, Record, Status};
 use model::result::StoredResult;
@@ -179,6 +180,32 @@ impl Table {
             Save::Done => Ok(Some(claimed)),
             _ => Ok(None),
         }
+    }
+
+    /// Takes the deliveries that are due of a record, which may be as it was read some time ago; answers the record and
+    /// the tries to make, `None` if there is nothing to take.
+    ///
+    /// Where the table already holds what this claim would write, another one of the same millisecond wrote it, or this
+    /// one and the answer was lost. Nothing tells which, so it is nobody's until its lease is over: two who deliver
+    /// would be worse.
+    pub async fn claim_deliveries(
+        &self,
+        record: Record,
+        now: Time,
+        rules: &Rules,
+    ) -> Result<Option<(Record, Vec<Try>)>, TableError> {
+        let mut current = Box::new(record);
+        for _ in 0..MAX_ROUNDS {
+            let Some((next, tries)) = current.claim_deliveries(now, rules) else { return Ok(None) };
+            match self.save(&current, &next).await? {
+                Save::Done => return Ok(Some((next, tries))),
+                Save::Current(Some(found)) if *found != next && found.created_at == current.created_at => {
+                    current = found;
+                }
+                _ => return Ok(None),
+            }
+        }
+        Err(TableError::Contended)
     }
 
     async fn put(&self, new: &Record, now: Time) -> Result<Save, TableError> {

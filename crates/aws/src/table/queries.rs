@@ -14,16 +14,33 @@ use serde::{Deserialize, Serialize};
 /// A subject with more requests than this many pages of an index is not searched to its end for `maxAge`.
 const MAX_PAGES: u32 = 4;
 
+/// Whose work is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    Request,
+    Webhook,
+}
+
+impl Owner {
+    /// The index, its partition key and its sort key.
+    fn index(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Request => ("requestWork", "requestShard", "requestDueAt"),
+            Self::Webhook => ("webhookWork", "webhookShard", "webhookDueAt"),
+        }
+    }
+}
+
 /// A record with work due.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DueItem {
     #[serde(rename = "requestID")]
     pub request_id: RequestId,
-    #[serde(rename = "requestDueAt")]
+    #[serde(alias = "requestDueAt", alias = "webhookDueAt")]
     pub due_at: Time,
     /// Since when, whatever claims were made.
-    #[serde(rename = "requestDueSince")]
+    #[serde(alias = "requestDueSince", alias = "webhookDueSince")]
     pub due_since: Time,
 }
 
@@ -158,12 +175,19 @@ impl Table {
         Ok(None)
     }
 
-    /// What is due for request λ in one shard, the longest due first.
-    pub async fn due(&self, shard: u8, limit: i32, now: Time) -> Result<Vec<DueItem>, TableError> {
+    /// What is due for one function in one shard, the longest due first.
+    pub async fn due(
+        &self,
+        owner: Owner,
+        shard: u8,
+        limit: i32,
+        now: Time,
+    ) -> Result<Vec<DueItem>, TableError> {
+        let (index, partition, due_at) = owner.index();
         let mut key = Expression::default();
-        key.require_equal("requestShard", string(shard.to_string()));
-        key.compare("requestDueAt", "<=", number(now.0));
-        let answer = self.query("requestWork", key).limit(limit).send().await.map_err(unavailable)?;
+        key.require_equal(partition, string(shard.to_string()));
+        key.compare(due_at, "<=", number(now.0));
+        let answer = self.query(index, key).limit(limit).send().await.map_err(unavailable)?;
         Ok(entries(answer.items.unwrap_or_default()))
     }
 

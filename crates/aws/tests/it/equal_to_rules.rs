@@ -128,7 +128,7 @@ fn steps() -> impl Strategy<Value = Step> {
         6 => around().prop_map(Wait::UntilDue),
         1 => around().prop_map(Wait::UntilPendingEnds),
         1 => around().prop_map(Wait::UntilKeptForTheLease),
-        1 => around().prop_map(Wait::UntilGone),
+        4 => around().prop_map(Wait::UntilGone),
     ];
     prop_oneof![
         4 => opened,

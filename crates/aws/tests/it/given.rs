@@ -1,5 +1,6 @@
 //! Generated records: any value in any field that the table can hold, whether or not a history leads there.
 
+use model::delivery::{Delivery, DeliveryKey, DeliveryState, OutcomeKind, Progress};
 use model::destination::{Destination, HubspotObject, Target, WhenEmpty};
 use model::id::RequestId;
 use model::record::{Attempt, AttemptState, Failure, FailureCode, Record, Status};
@@ -10,6 +11,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_bytes::ByteBuf;
+use std::collections::BTreeMap;
 
 pub fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z0-9.]{0,12}", "\\PC{0,24}", Just("\"\\\n\u{0}🚀 = :v0".to_owned())]
@@ -53,6 +55,23 @@ pub fn destinations() -> impl Strategy<Value = Destination> {
         on_failure,
         when_empty,
     })
+}
+
+/// The marks of a few deliveries, in any state.
+fn deliveries() -> impl Strategy<Value = BTreeMap<DeliveryKey, Delivery>> {
+    let key = (0..20usize, select(vec![OutcomeKind::Failure, OutcomeKind::Result]))
+        .prop_map(|(destination, outcome)| DeliveryKey { destination, outcome });
+    let states =
+        vec![DeliveryState::Pending, DeliveryState::Delivered, DeliveryState::Failed, DeliveryState::Skipped];
+    let times = (time(), time(), option::of(time()), option::of(time()));
+    let rest = (option::of(text()), option::of(text()), any::<u32>());
+    let delivery = (select(states), any::<u32>(), times, rest).prop_map(|(state, tries, times, rest)| {
+        let (next_at, due_since, in_flight_until, delivered_at) = times;
+        let (last_error, external_id, sent) = rest;
+        let progress = Progress { sent, external_id };
+        Delivery { state, tries, next_at, due_since, in_flight_until, delivered_at, last_error, progress }
+    });
+    btree_map(key, delivery, 0..4)
 }
 
 fn statuses() -> impl Strategy<Value = Status> {
@@ -108,15 +127,16 @@ pub fn record(request_id: RequestId, created_at: Time) -> impl Strategy<Value = 
         option::of((time(), time())),
         any::<u32>(),
         option::of((time(), time())),
-        any::<bool>(),
+        (any::<bool>(), deliveries()),
         1_700_000_000..1_900_000_000i64,
         1..u64::MAX,
     );
     (asked, stands, works).prop_map(move |(asked, stands, works)| {
         let (request, destinations, caller, opening, fingerprint) = asked;
         let (status, failure, result, gzip, completed_at, pending_until) = stands;
-        let (attempts, log_rocket_request_id, request_due, tries, webhook_due, hint, expires_at, version) =
-            works;
+        let (attempts, log_rocket_request_id, request_due, tries, webhook_due, delivering, ..) = works;
+        let (.., expires_at, version) = works;
+        let (hint, deliveries) = delivering;
         Record {
             request_id: request_id.clone(),
             version,
@@ -145,6 +165,7 @@ pub fn record(request_id: RequestId, created_at: Time) -> impl Strategy<Value = 
             webhook_due_at: webhook_due.map(|(at, _)| at),
             webhook_due_since: webhook_due.map(|(_, since)| since),
             stream_hint: hint.then(|| "webhook".to_owned()),
+            deliveries,
             expires_at,
         }
     })

@@ -4,7 +4,7 @@ use crate::world::{
     MONTH, START, World, after, assert_same, id, news, opened, opened_by, ready, refused, settled, token,
 };
 use aws::clients::OPERATION_TIMEOUT;
-use aws::table::{Changed, NewsReceipt, Opened, Settlement, TableError};
+use aws::table::{Changed, NewsReceipt, Opened, Owner, Settlement, TableError};
 use local::proxy::{Fault, Match};
 use model::record::{Record, SHARDS, Status};
 use model::result::{ResultTooLarge, StoredResult};
@@ -83,7 +83,7 @@ async fn news_is_taken_until_the_second_in_which_the_record_is_gone() {
 async fn what_is_read_or_claimed_is_one_call() {
     let world = World::start().await;
     let (table, rules) = (&world.table, Rules::default());
-    assert_eq!(table.due(0, 50, after(9_999)).await.unwrap(), []);
+    assert_eq!(table.due(Owner::Request, 0, 50, after(9_999)).await.unwrap(), []);
     assert_eq!(world.operations(), ["Query"], "an idle shard");
     let record = world.given(opened("k")).await;
     table.get(&record.request_id, START).await.unwrap().unwrap();
@@ -216,7 +216,8 @@ async fn a_claim_whose_answer_was_lost_is_due_again_after_the_lease() {
     let claimed = record.claim(due, &rules).unwrap();
     assert_same(world.stored(&record.request_id).await.as_ref(), Some(&claimed));
     let again = due.plus(rules.lease);
-    let found = world.table.due(record.request_id.shard(SHARDS), 1, again).await.unwrap().remove(0);
+    let found =
+        world.table.due(Owner::Request, record.request_id.shard(SHARDS), 1, again).await.unwrap().remove(0);
     assert!(world.table.claim(&found.request_id, found.due_at, again, &rules).await.unwrap().is_some());
 }
 
@@ -248,7 +249,7 @@ async fn a_table_that_does_not_answer_is_unavailable_in_time_and_nothing_is_writ
             async { table.claim(&id, due, due, &rules).await.err() },
             async { table.delete(&id, START).await.err() },
             async { table.get(&id, START).await.err() },
-            async { table.due(0, 50, late).await.err() },
+            async { table.due(Owner::Request, 0, 50, late).await.err() },
             async { table.list(&subject, 10, None, START).await.err() },
             async { table.find_by_log_rocket_id("id-1", START).await.err() },
         );

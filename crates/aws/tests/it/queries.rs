@@ -1,9 +1,9 @@
 //! What the indexes find.
 
 use crate::world::{
-    START, World, after, asked, id, new_request, news, opened, origin, ready, refused, settled,
+    START, World, after, asked, id, new_request, news, opened, origin, ready, refused, settled, token,
 };
-use aws::table::{Cursor, DueItem, Table};
+use aws::table::{Cursor, DueItem, Owner, Table};
 use model::record::{Record, SHARDS, Status, Summary};
 use model::request::Question;
 use model::rules::{News, NewsOutcome, Rules};
@@ -164,9 +164,9 @@ async fn due_is_what_has_work_in_this_shard_by_now_the_longest_due_first() {
             })
             .collect();
         assert!(expected.len() > 2);
-        assert_eq!(table.due(shard, 50, now).await.unwrap(), expected);
-        assert_eq!(table.due(shard, 2, now).await.unwrap(), expected[..2]);
-        assert_eq!(table.due(shard, 50, after(299)).await.unwrap(), []);
+        assert_eq!(table.due(Owner::Request, shard, 50, now).await.unwrap(), expected);
+        assert_eq!(table.due(Owner::Request, shard, 2, now).await.unwrap(), expected[..2]);
+        assert_eq!(table.due(Owner::Request, shard, 50, after(299)).await.unwrap(), []);
     }
 }
 
@@ -177,11 +177,47 @@ async fn a_claim_moves_the_due_date_and_not_since_when() {
     let record = world.given(opened("k")).await;
     let shard = record.request_id.shard(SHARDS);
     let now = after(300);
-    let found = table.due(shard, 1, now).await.unwrap().remove(0);
+    let found = table.due(Owner::Request, shard, 1, now).await.unwrap().remove(0);
     assert!(table.claim(&found.request_id, found.due_at, now, &rules).await.unwrap().is_some());
-    assert_eq!(table.due(shard, 1, now).await.unwrap(), []);
-    let again = table.due(shard, 1, after(360)).await.unwrap().remove(0);
+    assert_eq!(table.due(Owner::Request, shard, 1, now).await.unwrap(), []);
+    let again = table.due(Owner::Request, shard, 1, after(360)).await.unwrap().remove(0);
     assert_eq!((again.due_at, again.due_since), (after(360), found.due_since));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_are_due_from_the_outcome_until_they_are_claimed_and_again_when_the_lease_is_over() {
+    let world = World::start().await;
+    let (table, rules) = (world.direct(), Rules::default());
+    let mut new = record_of(&asked("user"), "with", START, &rules);
+    new = new.add_destinations(&[token(0)], START, &rules).unwrap().unwrap();
+    let told = world.given(new).await;
+    let nobody = world.given(record_of(&asked("user"), "without", START, &rules)).await;
+    let shard = told.request_id.shard(SHARDS);
+    assert_eq!(table.due(Owner::Webhook, shard, 10, after(9)).await.unwrap(), []);
+    for record in [&told, &nobody] {
+        table.receive(&record.request_id, &news(1, ready()), after(9), &rules).await.unwrap();
+    }
+    let due = |now| async move { table.due(Owner::Webhook, shard, 10, now).await.unwrap() };
+    assert_eq!(due(after(8)).await, []);
+    let found = DueItem { request_id: told.request_id.clone(), due_at: after(9), due_since: after(9) };
+    assert_eq!(due(after(9)).await, [found]);
+    // Nobody is to be told of the other: it never stands in the index.
+    let other = nobody.request_id.shard(SHARDS);
+    assert!(
+        table
+            .due(Owner::Webhook, other, 10, after(9))
+            .await
+            .unwrap()
+            .iter()
+            .all(|item| item.request_id != nobody.request_id)
+    );
+
+    let read = world.stored(&told.request_id).await.unwrap();
+    let (_, tries) = table.claim_deliveries(read, after(10), &rules).await.unwrap().unwrap();
+    assert_eq!(tries.len(), 1);
+    assert_eq!(due(after(69)).await, []);
+    let again = DueItem { request_id: told.request_id.clone(), due_at: after(70), due_since: after(9) };
+    assert_eq!(due(after(70)).await, [again]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::world::{MONTH, START, World, after, id, news, opened, opened_by, ready, refused, token};
 use aws::table::{Changed, NewsReceipt, Opened, TableError};
+use model::delivery::{DeliveryAnswer, DeliveryState};
 use model::record::{AttemptState, Record, Status};
 use model::rules::{NewsOutcome, Rules};
 
@@ -72,6 +73,55 @@ async fn of_twenty_late_claims_one_gets_the_work() {
     .await;
     assert_eq!(claims.iter().flatten().count(), 1);
     assert_eq!(world.stored(&record.request_id).await, record.claim(late, &Rules::default()));
+}
+
+/// A settled request with this many to tell.
+async fn told(world: &World, destinations: usize) -> Record {
+    let all: Vec<_> = (0..destinations).map(token).collect();
+    let record = opened("k").add_destinations(&all, START, &Rules::default()).unwrap().unwrap();
+    let record = world.given(record).await;
+    world.direct().receive(&record.request_id, &news(1, ready()), START, &Rules::default()).await.unwrap();
+    world.stored(&record.request_id).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_twenty_claims_of_deliveries_in_one_millisecond_one_gets_them() {
+    let world = World::start().await;
+    let record = told(&world, 2).await;
+    let claims = at_once(20, |_| {
+        let (table, record) = (world.direct().clone(), record.clone());
+        async move { table.claim_deliveries(record, after(1), &Rules::default()).await.unwrap() }
+    })
+    .await;
+    let won: Vec<_> = claims.into_iter().flatten().collect();
+    assert_eq!(won.iter().map(|(_, tries)| tries.len()).collect::<Vec<_>>(), [2]);
+    let stored = world.stored(&record.request_id).await.unwrap();
+    assert!(stored == won[0].0 && stored.deliveries.values().all(|delivery| delivery.tries == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ends_of_all_deliveries_are_written_whatever_else_is_written_meanwhile() {
+    let world = World::start().await;
+    let record = told(&world, 8).await;
+    let rules = Rules::default();
+    let (record, tries) = world.direct().claim_deliveries(record, after(1), &rules).await.unwrap().unwrap();
+    at_once(9, |n| {
+        let (table, record, this) = (world.direct().clone(), record.clone(), tries.get(n).cloned());
+        async move {
+            let delivered = DeliveryAnswer::Delivered { external_id: None };
+            let rule = |record: &Record| match &this {
+                Some(this) => record.end_delivery(this, &delivered, 0.5, after(2)),
+                None => record.add_destinations(&[token(99)], after(2), &Rules::default()).unwrap(),
+            };
+            assert!(matches!(table.change(record, rule).await.unwrap(), Changed::Written(_)));
+        }
+    })
+    .await;
+    let stored = world.stored(&record.request_id).await.unwrap();
+    let states: Vec<_> = stored.deliveries.values().map(|delivery| delivery.state).collect();
+    assert_eq!(states, [DeliveryState::Delivered; 8]);
+    // The one that joined is not stranded.
+    assert!(stored.webhook_due_at.is_some_and(|due| due <= after(2)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,195 @@
+//! Delivering: claim first, then each destination side by side, and each one's mark when it ends.
+
+use crate::app::App;
+use crate::destinations::{Decision, Failure, Handover};
+use aws::clock;
+use aws::secrets::SecretsError;
+use aws::table::{Changed, TableError};
+use futures::future::join_all;
+use model::delivery::{DeliveryAnswer, DeliveryState, Try};
+use model::page;
+use model::record::Record;
+use model::render::Links;
+use model::secrets::WebhookSecrets;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+/// The longest that a destination is waited for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// What is left for the mark when a destination has been waited for.
+const LAST_WRITE: Duration = Duration::from_secs(3);
+/// A delivery that has less time than this is not begun.
+const LEAST_TIME: Duration = Duration::from_secs(5);
+/// Between two tries to write a mark down.
+const MARK_AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// How the deliveries of one claim ended.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Ends {
+    pub delivered: usize,
+    /// To be tried again.
+    pub postponed: usize,
+    pub given_up: usize,
+}
+
+/// Nothing was begun; what was due stays due.
+#[derive(Debug, thiserror::Error)]
+pub enum Undelivered {
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+}
+
+/// Whether there is time to begin a delivery, and to write down how it ended.
+pub fn may_begin(deadline: Instant) -> bool {
+    deadline.saturating_duration_since(Instant::now()) >= LEAST_TIME
+}
+
+impl App {
+    /// Makes the deliveries of a record that are due; `None` if somebody else has them, there are none, or there is no
+    /// time left. The record may be as it was read some time ago.
+    pub async fn deliver(&self, record: Record, deadline: Instant) -> Result<Option<Ends>, Undelivered> {
+        if !may_begin(deadline) {
+            return Ok(None);
+        }
+        // Before the claim: a try that is counted has to be one.
+        let secrets = self.secrets.get(clock::now()).await?;
+        let rules = &self.settings.shared.rules;
+        let Some((record, tries)) = self.table.claim_deliveries(record, clock::now(), rules).await? else {
+            return Ok(None);
+        };
+        let result = record.unpack_result();
+        if let Err(error) = &result {
+            let error = aws::telemetry::chain(error);
+            tracing::error!(requestID = record.request_id.as_str(), error, "the result cannot be delivered");
+        }
+        let shared = &self.settings.shared;
+        let links = Links::new(&shared.log_rocket_app_url, &shared.app);
+        let page = result.as_ref().ok().map(|result| page::of(&record, result.as_ref(), &links));
+        // One after the other, each with what the one before left: else they would only get in each other's way.
+        let current = Mutex::new(record.clone());
+        let works = tries.iter().map(|this| async {
+            let handed_over = match (&result, &page) {
+                (Ok(result), Some(page)) => {
+                    let ends_at = (Instant::now() + ANSWER_WITHIN).min(deadline - LAST_WRITE);
+                    let handover = Handover::new(&record, result.as_ref(), page, this, ends_at);
+                    match handover {
+                        Some(handover) => self.hand_over(&handover, &secrets).await,
+                        None => Err(Failure::refused("the destination is gone")),
+                    }
+                }
+                _ => Err(Failure::refused("the stored result cannot be read")),
+            };
+            let answer = answer(handed_over);
+            self.mark(&current, this, &answer, deadline).await
+        });
+        let states = join_all(works).await;
+        let count = |state| states.iter().filter(|end| **end == Some(state)).count();
+        Ok(Some(Ends {
+            delivered: count(DeliveryState::Delivered),
+            postponed: count(DeliveryState::Pending),
+            given_up: count(DeliveryState::Failed),
+        }))
+    }
+
+    /// Where the credentials are refused or missing, once more with those that were put there meanwhile.
+    async fn hand_over(
+        &self,
+        handover: &Handover<'_>,
+        secrets: &Arc<WebhookSecrets>,
+    ) -> Result<Option<String>, Failure> {
+        let first = self.vendors.deliver(handover, &secrets.destinations).await;
+        match &first {
+            Err(failure) if failure.decision == Decision::Unauthorized => {}
+            _ => return first,
+        }
+        let current = match self.secrets.refresh(clock::now()).await {
+            Some(refreshed) => refreshed,
+            // Another delivery may just have done it.
+            None => match self.secrets.get(clock::now()).await {
+                Ok(current) => current,
+                Err(_) => return first,
+            },
+        };
+        if Arc::ptr_eq(&current, secrets) {
+            return first;
+        }
+        self.vendors.deliver(handover, &current.destinations).await
+    }
+
+    /// Writes down how a try ended, for as long as there is time: a delivery that is not marked is made again. Answers
+    /// how the delivery stands; `None` if it is not this try's to say.
+    async fn mark(
+        &self,
+        current: &Mutex<Record>,
+        this: &Try,
+        answer: &DeliveryAnswer,
+        deadline: Instant,
+    ) -> Option<DeliveryState> {
+        let mut current = current.lock().await;
+        let jitter = jitter();
+        loop {
+            let now = clock::now();
+            let rule = |record: &Record| record.end_delivery(this, answer, jitter, now);
+            let id = current.request_id.as_str().to_owned();
+            match self.table.change(current.clone(), rule).await {
+                Ok(Changed::Written(record)) => {
+                    *current = *record;
+                    return Some(self.report(&current, this, answer));
+                }
+                Ok(Changed::Unchanged(record)) => {
+                    tracing::warn!(requestID = id, delivery = %this.key, "the end of a try came too late");
+                    *current = *record;
+                    return None;
+                }
+                Ok(Changed::Gone | Changed::OverBudget) => {
+                    tracing::info!(requestID = id, delivery = %this.key, "the request was deleted meanwhile");
+                    return None;
+                }
+                Err(error) => {
+                    let error = aws::telemetry::chain(&error);
+                    tracing::error!(requestID = id, delivery = %this.key, error, "a mark is not written");
+                    if Instant::now() + MARK_AGAIN_AFTER >= deadline {
+                        return None;
+                    }
+                    sleep(MARK_AGAIN_AFTER).await;
+                }
+            }
+        }
+    }
+
+    fn report(&self, record: &Record, this: &Try, answer: &DeliveryAnswer) -> DeliveryState {
+        let state = record.deliveries.get(&this.key).map_or(DeliveryState::Failed, |mark| mark.state);
+        let target = record.destinations.get(this.key.destination).map(|each| each.target.type_name());
+        let (id, delivery) = (record.request_id.as_str(), this.key.to_string());
+        match (state, answer) {
+            (DeliveryState::Delivered, _) => {
+                tracing::info!(requestID = id, delivery, target, "delivered");
+            }
+            (_, DeliveryAnswer::Delivered { .. }) => {}
+            (state, DeliveryAnswer::Refused { error, .. } | DeliveryAnswer::Again { error, .. }) => {
+                let given_up = state == DeliveryState::Failed;
+                tracing::warn!(requestID = id, delivery, target, error, givenUp = given_up, "not delivered");
+            }
+        }
+        state
+    }
+}
+
+fn answer(handed_over: Result<Option<String>, Failure>) -> DeliveryAnswer {
+    match handed_over {
+        Ok(external_id) => DeliveryAnswer::Delivered { external_id },
+        Err(Failure { decision, error, progress }) => match decision {
+            Decision::Unauthorized | Decision::Refuse => DeliveryAnswer::Refused { error, progress },
+            Decision::Again { retry_after } => DeliveryAnswer::Again { error, retry_after, progress },
+        },
+    }
+}
+
+/// From 0 to 1, enough to keep many deliveries of one moment from coming back in one moment.
+fn jitter() -> f64 {
+    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
+}

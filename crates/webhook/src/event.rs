@@ -1,0 +1,95 @@
+//! Tells apart what invoked the function.
+
+use aws::function::Http;
+use lambda_http::request::LambdaRequest;
+use model::id::RequestId;
+use model::record::Record;
+use serde::Deserialize;
+
+/// Every kind of event that webhook λ takes.
+pub enum Event {
+    Http(Box<LambdaRequest>),
+    UnreadableHttp,
+    /// The table's stream.
+    Stream(Vec<Change>),
+    /// `{"job":"sweep"}`
+    Job(String),
+    Other,
+}
+
+/// One item of the table that was written.
+pub struct Change {
+    pub sequence_number: String,
+    /// `None` for an item that is no request.
+    pub request_id: Option<RequestId>,
+    /// As it was written; `None` if the stream does not carry it, or it cannot be read.
+    pub record: Option<Record>,
+}
+
+/// <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>
+#[derive(Deserialize)]
+struct StreamEvent {
+    #[serde(rename = "Records")]
+    records: Vec<StreamRecord>,
+}
+
+#[derive(Deserialize)]
+struct StreamRecord {
+    #[serde(rename = "eventSource")]
+    event_source: EventSource,
+    dynamodb: StreamChange,
+}
+
+#[derive(Deserialize)]
+enum EventSource {
+    #[serde(rename = "aws:dynamodb")]
+    DynamoDb,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StreamChange {
+    sequence_number: String,
+    keys: serde_dynamo::Item,
+    #[serde(default)]
+    new_image: Option<serde_dynamo::Item>,
+}
+
+#[derive(Deserialize)]
+struct Job {
+    job: String,
+}
+
+#[derive(Deserialize)]
+struct Key {
+    #[serde(rename = "requestID")]
+    request_id: String,
+}
+
+impl Event {
+    pub fn read(json: &str) -> Self {
+        match Http::read(json) {
+            Http::Request(request) => return Self::Http(request),
+            Http::Unreadable => return Self::UnreadableHttp,
+            Http::Other => {}
+        }
+        if let Ok(event) = serde_json::from_str::<StreamEvent>(json) {
+            return Self::Stream(event.records.into_iter().map(Change::from).collect());
+        }
+        match serde_json::from_str::<Job>(json) {
+            Ok(Job { job }) => Self::Job(job),
+            Err(_) => Self::Other,
+        }
+    }
+}
+
+impl From<StreamRecord> for Change {
+    fn from(StreamRecord { event_source: EventSource::DynamoDb, dynamodb }: StreamRecord) -> Self {
+        let key = serde_dynamo::from_item::<_, Key>(dynamodb.keys).ok();
+        Self {
+            sequence_number: dynamodb.sequence_number,
+            request_id: key.and_then(|key| RequestId::parse(&key.request_id)),
+            record: dynamodb.new_image.and_then(|image| serde_dynamo::from_item(image).ok()),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The minute's pass over records with deliveries due. It is the guarantee: whatever failed before, a delivery that is
+//! not made has a due date, and is found here once that has passed.
+
+use crate::app::App;
+use crate::deliver::{Undelivered, may_begin};
+use aws::clock;
+use aws::table::{DueItem, Owner, TableError};
+use futures::future::try_join_all;
+use futures::stream::{self, StreamExt};
+use model::problem::{Kind, Problem};
+use model::record::SHARDS;
+use serde::Serialize;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Records of one shard that are looked at in one go.
+const BATCH: i32 = 50;
+/// Records that are worked on side by side: most of it is waiting, and a destination that answers nobody keeps a place
+/// until its time is over.
+const AT_ONCE: usize = 40;
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What one sweep did.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Swept {
+    /// Records that were found due.
+    due: usize,
+    /// Those of them that this sweep worked on.
+    claimed: usize,
+    /// Those of them whose work could not be begun, and stays due.
+    failed: usize,
+    delivered: usize,
+    /// Deliveries that will be tried again.
+    postponed: usize,
+    given_up: usize,
+    /// How long the oldest of them had been due.
+    oldest_due_seconds: u64,
+}
+
+enum End {
+    Worked(crate::deliver::Ends),
+    NotClaimed,
+    Failed,
+}
+
+impl App {
+    /// Works on what is due, the longest due first, while there is time.
+    pub async fn sweep(&self, deadline: Instant) -> Result<Swept, Problem> {
+        let mut swept = Swept::default();
+        loop {
+            let found = self.due().await.map_err(|error| table_unavailable(&error))?;
+            let more = found.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
+            swept.count_due(&found);
+            let works = found.into_iter().map(|item| self.work_on(item, deadline));
+            let ends: Vec<End> = stream::iter(works).buffer_unordered(AT_ONCE).collect().await;
+            let claimed = swept.count_ends(&ends);
+            // A round in which nothing could be claimed finds the same again.
+            if !more || claimed == 0 || !may_begin(deadline) {
+                break;
+            }
+        }
+        tracing::info!(
+            due = swept.due,
+            claimed = swept.claimed,
+            failed = swept.failed,
+            delivered = swept.delivered,
+            postponed = swept.postponed,
+            givenUp = swept.given_up,
+            oldestDueSeconds = swept.oldest_due_seconds,
+            "swept"
+        );
+        Ok(swept)
+    }
+
+    async fn due(&self) -> Result<Vec<DueItem>, TableError> {
+        let now = clock::now();
+        let shards =
+            try_join_all((0..SHARDS).map(|shard| self.table.due(Owner::Webhook, shard, BATCH, now))).await?;
+        let mut due: Vec<DueItem> = shards.into_iter().flatten().collect();
+        due.sort_by_key(|item| item.due_since);
+        Ok(due)
+    }
+
+    async fn work_on(&self, item: DueItem, deadline: Instant) -> End {
+        let worked = async {
+            if !may_begin(deadline) {
+                return Ok(None);
+            }
+            match self.table.get(&item.request_id, clock::now()).await? {
+                Some(record) => self.deliver(record, deadline).await,
+                None => Ok(None),
+            }
+        };
+        let worked: Result<_, Undelivered> = worked.await;
+        match worked {
+            Ok(Some(ends)) => End::Worked(ends),
+            Ok(None) => End::NotClaimed,
+            Err(error) => {
+                let error = aws::telemetry::chain(&error);
+                tracing::error!(requestID = item.request_id.as_str(), error, "the deliveries stay due");
+                End::Failed
+            }
+        }
+    }
+}
+
+impl Swept {
+    fn count_due(&mut self, found: &[DueItem]) {
+        let now = clock::now();
+        let oldest = found.iter().map(|item| now.since(item.due_since).as_secs()).max();
+        self.oldest_due_seconds = self.oldest_due_seconds.max(oldest.unwrap_or(0));
+        self.due += found.len();
+    }
+
+    /// Answers how many of them were claimed.
+    fn count_ends(&mut self, ends: &[End]) -> usize {
+        let claimed_before = self.claimed;
+        for end in ends {
+            match end {
+                End::Worked(ends) => {
+                    self.claimed += 1;
+                    self.delivered += ends.delivered;
+                    self.postponed += ends.postponed;
+                    self.given_up += ends.given_up;
+                }
+                End::NotClaimed => {}
+                End::Failed => self.failed += 1,
+            }
+        }
+        self.claimed - claimed_before
+    }
+}
+
+fn table_unavailable(error: &TableError) -> Problem {
+    tracing::error!(error = aws::telemetry::chain(error), "the table did not do it");
+    Problem::new(Kind::Unavailable, "The table is not available.").retry_after(TRY_AGAIN_AFTER)
+}
