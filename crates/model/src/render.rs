@@ -1,18 +1,24 @@
 //! Rich text that is safe to show, whoever wrote it.
 //!
 //! Highlights are AI text about what strangers typed. [`parse`] reads their Markdown into a [`Document`], and that
-//! is all that a writer for a target ([`markdown`]) ever sees: a few kinds of blocks, characters that show, and
+//! is all that a writer for a target ([`markdown`], [`slack`], [`html`], [`card`], [`text`]) ever sees: a few kinds of blocks, characters that show, and
 //! links into LogRocket's app and nowhere else. What is left to a writer is to escape for its target.
 //!
 //! Of what a `Document` has no form for, the text stays: images become their alternative texts, HTML is shown as it
 //! was typed (nothing is hidden in a tag or a comment), links to elsewhere become the words that were linked. What
 //! viewers turn into links by themselves (bare URLs, e-mail addresses) becomes code, which they leave alone.
 
+pub mod card;
 mod clean;
+mod defang;
+pub mod html;
 mod inline;
+mod layout;
 pub mod links;
 pub mod markdown;
 pub mod parse;
+pub mod slack;
+pub mod text;
 
 pub use inline::Line;
 pub use links::{Links, SafeUrl};

@@ -1,65 +1,60 @@
 //! Writes a document as Markdown that means nothing but the document: CommonMark and its usual extensions find
 //! nothing active in it that is not a link of the document's.
 
-use super::{Block, Document, Inline, Span};
-use std::fmt::Write;
+use super::layout::{self, Leaves};
+use super::{CodeText, Document, Inline, Span};
+use std::borrow::Cow;
 
 /// Ends with a line feed, unless it is empty.
 pub fn write(document: &Document) -> String {
-    let mut text = blocks(&document.blocks);
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    text
+    layout::write(document, &Dialect::CommonMark)
 }
 
-/// Without a line feed at the end. It calls itself as deep as the document is.
-fn blocks(all: &[Block]) -> String {
-    let mut out = String::new();
-    for (index, block) in all.iter().enumerate() {
-        if index > 0 {
-            // A list below its item's text needs no empty line, if it may stand there without.
-            let list = matches!(block, Block::List { start: None | Some(1), .. });
-            let tight = list && all.len() == 2 && matches!(all, [Block::Paragraph(_), _]);
-            out.push_str(if tight { "\n" } else { "\n\n" });
-        }
-        match block {
-            Block::Paragraph(text) => out.push_str(&line(text)),
-            Block::Heading { level, text } => {
-                let _ = write!(out, "{} {}", "#".repeat(usize::from(*level)), line(text));
-            }
-            Block::List { start, items } => list(&mut out, *start, items),
-            Block::Quote(quoted) => indent(&mut out, "> ", "> ", &blocks(quoted)),
-            Block::Code(code) => {
-                let fence = "`".repeat(longest_run(code.as_str(), '`').max(2) + 1);
-                let _ = write!(out, "{fence}\n{}\n{fence}", code.as_str());
-            }
-        }
-    }
-    out
+/// Whose Markdown: all of them read CommonMark, but for what stands here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    CommonMark,
+    /// Reads `&`, `<` and `>` before it reads Markdown, in code too; see [`super::slack`].
+    Slack,
+    /// Has no code, and ends a line by an empty one; see [`super::card`].
+    Card,
 }
 
-fn list(out: &mut String, start: Option<u64>, items: &[Vec<Block>]) {
-    for (item, number) in items.iter().zip(start.unwrap_or(1)..) {
-        if number > start.unwrap_or(1) {
-            // Items of several blocks stand apart.
-            let apart =
-                items.iter().any(|item| item.len() > 1 && !matches!(item[..], [_, Block::List { .. }]));
-            out.push_str(if apart { "\n\n" } else { "\n" });
-        }
-        let marker = if start.is_some() { format!("{number}. ") } else { "- ".to_owned() };
-        indent(out, &marker, &" ".repeat(marker.len()), &blocks(item));
+impl Leaves for Dialect {
+    fn line(&self, text: &[Inline]) -> String {
+        line(text, *self)
+    }
+
+    fn heading(&self, level: u8, text: &[Inline]) -> String {
+        format!("{} {}", "#".repeat(usize::from(level)), line(text, *self))
+    }
+
+    fn code(&self, code: &CodeText) -> String {
+        let fence = "`".repeat(longest_run(code.as_str(), '`').max(2) + 1);
+        format!("{fence}\n{}\n{fence}", self.verbatim(code.as_str()))
     }
 }
 
-fn indent(out: &mut String, first: &str, others: &str, text: &str) {
-    for (index, line) in text.split('\n').enumerate() {
-        if index > 0 {
-            out.push('\n');
+impl Dialect {
+    /// How text stands where Markdown means nothing, in code.
+    fn verbatim(self, text: &str) -> Cow<'_, str> {
+        match self {
+            Self::CommonMark | Self::Card => text.into(),
+            Self::Slack => super::slack::unmentioned(text)
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;")
+                .into(),
         }
-        let prefix = if index == 0 { first } else { others };
-        out.push_str(if line.is_empty() { prefix.trim_end() } else { prefix });
-        out.push_str(line);
+    }
+
+    fn line_break(self) -> &'static str {
+        match self {
+            Self::CommonMark => "\\\n",
+            // Not documented which of CommonMark's two it takes; this one does not show.
+            Self::Slack => "  \n",
+            Self::Card => "\n\n",
+        }
     }
 }
 
@@ -72,8 +67,8 @@ fn longest_run(text: &str, of: char) -> usize {
     longest
 }
 
-fn line(inlines: &[Inline]) -> String {
-    let mut line = Writer::default();
+fn line(inlines: &[Inline], dialect: Dialect) -> String {
+    let mut line = Writer::new(dialect);
     for inlines in inlines.chunk_by(|a, b| matches!((a, b), (Inline::Text(_), Inline::Text(_)))) {
         match inlines {
             [Inline::Break] => line.break_line(),
@@ -89,8 +84,8 @@ fn line(inlines: &[Inline]) -> String {
 
 /// A line in the making. Whether an emphasis can be written depends on what comes to stand beside its marks, so
 /// they are decided on last.
-#[derive(Default)]
 struct Writer {
+    dialect: Dialect,
     tokens: Vec<Token>,
     /// Of each emphasis, whether it is written.
     written: Vec<bool>,
@@ -105,9 +100,8 @@ enum Token {
     Close(&'static str, usize),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum At {
-    #[default]
     Start,
     /// Behind digits, and nothing else.
     Number,
@@ -119,8 +113,12 @@ const STRONG: &str = "**";
 const EMPHASIS: &str = "_";
 
 impl Writer {
+    fn new(dialect: Dialect) -> Self {
+        Self { dialect, tokens: Vec::new(), written: Vec::new(), at: At::Start }
+    }
+
     fn break_line(&mut self) {
-        self.tokens.push(Token::Text("\\\n".to_owned()));
+        self.tokens.push(Token::Text(self.dialect.line_break().to_owned()));
         self.at = At::Start;
     }
 
@@ -155,7 +153,8 @@ impl Writer {
                 self.close(EMPHASIS, &mut emphasis);
                 self.open(EMPHASIS, style.emphasis, &mut emphasis);
             }
-            let text = if style.code { self.code(span.text()) } else { self.escaped(span.text()) };
+            let code = style.code && self.dialect != Dialect::Card;
+            let text = if code { self.code(span.text()) } else { self.escaped(span.text()) };
             self.tokens.push(Token::Text(text));
         }
         self.close(EMPHASIS, &mut emphasis);
@@ -182,16 +181,29 @@ impl Writer {
         let fence = "`".repeat(longest_run(text, '`') + 1);
         let edge = |c| c == '`' || c == ' ';
         let pad = if text.starts_with(edge) || text.ends_with(edge) { " " } else { "" };
-        format!("{fence}{pad}{text}{pad}{fence}")
+        format!("{fence}{pad}{}{pad}{fence}", self.dialect.verbatim(text))
     }
 
     fn escaped(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len() + text.len() / 8);
+        let slack = self.dialect == Dialect::Slack;
+        let text = if slack { super::slack::unmentioned(text) } else { text.into() };
         for c in text.chars() {
+            let entity = match c {
+                '&' => "&amp;",
+                '<' => "&lt;",
+                '>' => "&gt;",
+                _ => "",
+            };
+            if slack && !entity.is_empty() {
+                out.push_str(entity);
+                self.at = At::Inside;
+                continue;
+            }
             let active = match c {
                 // Inlines of CommonMark, GFM, and the extensions for maths, sub- and superscript, and attributes.
-                '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '~' | '|' | '^' | '$' | '#' | '{'
-                | '}' => true,
+                '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '~' | '|' | '#' | '{' | '}' => true,
+                '^' | '$' => !slack,
                 // Bullets, underlines of headings, rules, metadata, definitions.
                 '-' | '+' | '=' | ':' => self.at == At::Start,
                 '.' | ')' => self.at == At::Number,

@@ -1,0 +1,127 @@
+//! The body of an Adaptive Card (1.2 and later) for Teams.
+//!
+//! A `TextBlock` reads bold, italics, lists and links of Markdown, and nothing else
+//! (<https://learn.microsoft.com/adaptive-cards/authoring-cards/text-features>,
+//! <https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format>). So headings are
+//! heavier text blocks, quotes are containers in the emphasis style, and blocks of code are monospaced text. Code in a
+//! line has no form: it is text, and what viewers could make a link of stands in brackets, such as `evil[.]com`.
+//! Escaped braces keep `{{DATE(…)}}` and `${…}`, which cards would compute, from being either. A card that goes to a
+//! Workflows URL may have 28 KB.
+
+use super::layout::Leaves;
+use super::markdown::Dialect;
+use super::{Block, Document, Inline, Span, defang, layout};
+use serde_json::{Value, json};
+
+/// The elements, from the top.
+pub fn body(document: &Document) -> Vec<Value> {
+    elements(&document.blocks)
+}
+
+/// It calls itself as deep as the document is.
+fn elements(blocks: &[Block]) -> Vec<Value> {
+    let mut all = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        match block {
+            Block::Paragraph(text) => all.push(text_block(&Card.line(text))),
+            Block::Heading { level, text } => {
+                let mut heading = text_block(&Card.line(text));
+                heading["weight"] = json!("Bolder");
+                heading["size"] = json!(match level {
+                    0 | 1 => "Large",
+                    2 => "Medium",
+                    _ => "Default",
+                });
+                all.push(heading);
+            }
+            Block::List { start, items } => list(&mut all, *start, items),
+            Block::Quote(quoted) => all.push(container(Some("emphasis"), elements(quoted))),
+            Block::Code(code) => {
+                let mut code = text_block(&Card.line(&spaced(&code.lines())));
+                code["fontType"] = json!("Monospace");
+                all.push(code);
+            }
+        }
+    }
+    all
+}
+
+/// Items that Markdown can write stand together in a text block; each other one has a container.
+fn list(all: &mut Vec<Value>, start: Option<u64>, items: &[Vec<Block>]) {
+    let mut number = start;
+    for run in items.chunk_by(|a, b| is_light(a) && is_light(b)) {
+        match run {
+            [item] if !is_light(item) => {
+                let (first, rest) = match &item[..] {
+                    [Block::Paragraph(_), rest @ ..] => (&item[..1], rest),
+                    rest => (&item[..0], rest),
+                };
+                let mut inside = vec![text_block(&layout::list(number, &[first.to_vec()], &Card))];
+                inside.extend(elements(rest));
+                all.push(container(None, inside));
+            }
+            run => all.push(text_block(&layout::list(number, run, &Card))),
+        }
+        number = number.map(|number| number.saturating_add(run.len() as u64));
+    }
+}
+
+/// Whether it is text and lists of text.
+fn is_light(item: &[Block]) -> bool {
+    item.iter().all(|block| match block {
+        Block::Paragraph(_) => true,
+        Block::List { items, .. } => items.iter().all(|item| is_light(item)),
+        Block::Heading { .. } | Block::Quote(_) | Block::Code(_) => false,
+    })
+}
+
+fn text_block(text: &str) -> Value {
+    json!({ "type": "TextBlock", "text": text, "wrap": true })
+}
+
+fn container(style: Option<&str>, items: Vec<Value>) -> Value {
+    let mut container = json!({ "type": "Container", "items": items });
+    if let Some(style) = style {
+        container["style"] = json!(style);
+    }
+    container
+}
+
+struct Card;
+
+impl Leaves for Card {
+    fn line(&self, text: &[Inline]) -> String {
+        Dialect::Card.line(&defang::line(text))
+    }
+
+    fn heading(&self, _level: u8, text: &[Inline]) -> String {
+        self.line(text)
+    }
+
+    fn code(&self, code: &super::CodeText) -> String {
+        self.line(&code.lines())
+    }
+}
+
+/// Lines with all of their spaces: Markdown would drop those at the start, and lines that are empty.
+fn spaced(lines: &[Inline]) -> Vec<Inline> {
+    let mut out: Vec<Inline> = Vec::with_capacity(lines.len());
+    for inline in lines {
+        match inline {
+            Inline::Text(span) => {
+                let code = span.text.trim_start_matches(' ');
+                let spaces = span.text.len() - code.len();
+                let text = "\u{a0}".repeat(spaces) + code;
+                out.push(Inline::Text(Span { text, style: span.style }));
+            }
+            Inline::Break => {
+                if matches!(out.last(), Some(Inline::Break)) {
+                    out.push(Inline::Text(Span { text: "\u{a0}".to_owned(), style: super::Style::PLAIN }));
+                }
+                out.push(Inline::Break);
+            }
+            Inline::Link { .. } => out.push(inline.clone()),
+        }
+    }
+    out
+}

@@ -1,0 +1,124 @@
+//! An HTML fragment for Zendesk's `html_body`, Intercom's admin notes and HubSpot's `hs_note_body`.
+//!
+//! Of HTML only `p`, `strong`, `em`, `code`, `pre`, `ul`, `ol` (with `start`), `li`, `blockquote`, `br` and `a` (with
+//! `href`) are in it: what the editors of all three can write. Which tags they keep is not documented in full:
+//!
+//! - Zendesk: `html_body` takes HTML and no Markdown
+//!   (<https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/>); its composer writes bold,
+//!   italics, lists, quotes and code (<https://support.zendesk.com/hc/en-us/articles/4408846544922>). White space
+//!   between blocks would show as gaps, so there is none.
+//! - Intercom: "Notes accept some HTML formatting", such as bold, italics and lists
+//!   (<https://developers.intercom.com/docs/references/rest-api/api.intercom.io/conversations/replyconversation>);
+//!   of headings it knows two (<https://developers.intercom.com/docs/guides/help-center/supported-html>).
+//! - HubSpot: rich text of 65,536 characters (<https://developers.hubspot.com/docs/api/crm/notes>).
+//!
+//! They differ on headings, so a heading is a strong paragraph. Where a tag is dropped, its text stays. Zendesk makes
+//! links of bare URLs (<https://support.zendesk.com/hc/en-us/articles/4408830863130>); those are in `code`.
+
+use super::{Block, Document, Inline, Span, Style};
+use std::fmt::Write;
+
+/// Empty if the document is.
+pub fn write(document: &Document) -> String {
+    let mut out = String::new();
+    blocks(&mut out, &document.blocks);
+    out
+}
+
+/// It calls itself as deep as the document is.
+fn blocks(out: &mut String, all: &[Block]) {
+    for block in all {
+        match block {
+            Block::Paragraph(text) => {
+                out.push_str("<p>");
+                line(out, text, Style::PLAIN);
+                out.push_str("</p>");
+            }
+            Block::Heading { text, .. } => {
+                out.push_str("<p><strong>");
+                line(out, text, Style { strong: true, ..Style::PLAIN });
+                out.push_str("</strong></p>");
+            }
+            Block::List { start, items } => list(out, *start, items),
+            Block::Quote(quoted) => {
+                out.push_str("<blockquote>");
+                blocks(out, quoted);
+                out.push_str("</blockquote>");
+            }
+            Block::Code(code) => {
+                out.push_str("<pre><code>");
+                escape(out, code.as_str());
+                out.push_str("</code></pre>");
+            }
+        }
+    }
+}
+
+fn list(out: &mut String, start: Option<u64>, items: &[Vec<Block>]) {
+    let _ = match start {
+        None => write!(out, "<ul>"),
+        Some(1) => write!(out, "<ol>"),
+        Some(start) => write!(out, "<ol start=\"{start}\">"),
+    };
+    for item in items {
+        out.push_str("<li>");
+        match &item[..] {
+            // A paragraph of its own would stand apart from its marker.
+            [Block::Paragraph(text), below @ ..]
+                if below.iter().all(|block| matches!(block, Block::List { .. })) =>
+            {
+                line(out, text, Style::PLAIN);
+                blocks(out, below);
+            }
+            all => blocks(out, all),
+        }
+        out.push_str("</li>");
+    }
+    out.push_str(if start.is_some() { "</ol>" } else { "</ul>" });
+}
+
+/// `around` is the style that everything in the line has already.
+fn line(out: &mut String, text: &[Inline], around: Style) {
+    for inline in text {
+        match inline {
+            Inline::Text(text) => span(out, text, around),
+            Inline::Link { url, text } => {
+                out.push_str("<a href=\"");
+                escape(out, url.as_str());
+                out.push_str("\">");
+                text.iter().for_each(|text| span(out, text, around));
+                out.push_str("</a>");
+            }
+            Inline::Break => out.push_str("<br>"),
+        }
+    }
+}
+
+fn span(out: &mut String, span: &Span, around: Style) {
+    let style = span.style();
+    let tags = [
+        ("strong", style.strong && !around.strong),
+        ("em", style.emphasis && !around.emphasis),
+        ("code", style.code && !around.code),
+    ];
+    for (tag, _) in tags.iter().filter(|(_, written)| *written) {
+        let _ = write!(out, "<{tag}>");
+    }
+    escape(out, span.text());
+    for (tag, _) in tags.iter().rev().filter(|(_, written)| *written) {
+        let _ = write!(out, "</{tag}>");
+    }
+}
+
+fn escape(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+}
