@@ -18,6 +18,7 @@ pub mod links;
 pub mod markdown;
 pub mod parse;
 pub mod slack;
+pub mod split;
 pub mod text;
 
 pub use inline::Line;

@@ -2,66 +2,29 @@
 
 #![cfg(test)]
 
+mod shared;
+
 use model::answer::Refusal;
-use model::id::RequestId;
 use model::record::Record;
-use model::render::Links;
-use model::request::{NewRequest, RequestRules};
-use model::result::{HighlightsResult, Session, SessionId, StoredResult};
-use model::rules::{News, NewsOutcome, Origin, Received, Rules};
-use model::settings::App;
-use model::time::Time;
+use model::result::{HighlightsResult, SessionId, StoredResult};
+use model::rules::{News, NewsOutcome, Received, Rules};
 use model::view;
 use serde_json::json;
-use url::Url;
-
-const NOW: Time = Time(1_715_481_030_123);
-const ID: &str = "9a2d0bd4-37f8-575f-8e2e-9e67a9b6be31";
-
-fn opened(body: &str) -> Record {
-    let new = NewRequest::parse(body.as_bytes(), &RequestRules::default()).unwrap();
-    let origin = Origin { caller: "ops".into(), opening: "run".into() };
-    Record::open(RequestId::parse(ID).unwrap(), origin, new, None, NOW, &Rules::default())
-}
-
-fn received(record: &Record, outcome: NewsOutcome) -> Record {
-    let news = News { opened: NOW, attempt: 1, log_rocket_request_id: "0cc1".into(), outcome };
-    match record.receive(&news, Time(NOW.0 + 60_000), &Rules::default()) {
-        Received::Changed(next) => *next,
-        other => panic!("{other:?}"),
-    }
-}
+use shared::pages::{NOW, documented, opened, received, result, session};
+use shared::with_links;
 
 fn page(record: &Record) -> String {
-    let (app_url, app) = (Url::parse("https://app.logrocket.com").unwrap(), App::parse("org/app").unwrap());
     let result = record.unpack_result().unwrap();
-    view::markdown(record, result.as_ref(), &Links::new(&app_url, &app))
+    with_links(|links| view::markdown(record, result.as_ref(), links))
 }
 
 fn ready(body: &str, result: &HighlightsResult) -> String {
     page(&received(&opened(body), NewsOutcome::Ready(StoredResult::pack(result).unwrap())))
 }
 
-fn session(recording: &str, number: u64, highlights: &str) -> Session {
-    let session_id = SessionId::Number(number);
-    Session { recording_id: recording.into(), session_id, highlights: highlights.into() }
-}
-
-fn result(highlights: &str, sessions: Vec<Session>) -> HighlightsResult {
-    HighlightsResult { highlights: highlights.into(), sessions }
-}
-
 #[test]
 fn the_documented_example() {
-    let documented = json!({
-        "highlights": "The user [checks out their cart](https://app.logrocket.com/org/app/s/5-14de/0?t=1715564734801) and [encounters an error](https://app.logrocket.com/org/app/s/5-3cde/0?t=1715564554783).",
-        "sessions": [{
-            "recordingID": "5-3cde",
-            "sessionID": 0,
-            "highlights": "The user [encounters an error](https://app.logrocket.com/org/app/s/5-3cde/0?t=1715564554783).",
-        }],
-    });
-    let result: HighlightsResult = serde_json::from_value(documented).unwrap();
+    let result = documented();
     let shown = ready(r#"{"userEmail":"alice@example.com","question":"Why did checkout fail?"}"#, &result);
     assert_eq!(
         shown,

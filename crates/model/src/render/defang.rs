@@ -79,7 +79,8 @@ fn marks(text: &str) -> BTreeSet<usize> {
             let behind = word.get(at + 1..).unwrap_or_default();
             let before = word.get(..at).unwrap_or_default();
             let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-            let named = SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(name));
+            let named =
+                SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(name)) || ends_with(before, "mailto");
             behind.starts_with("//") || (named && behind.starts_with(in_word))
         };
         let address = word.contains("://") || word.contains('@');
@@ -97,9 +98,9 @@ fn marks(text: &str) -> BTreeSet<usize> {
     marks
 }
 
-/// Those that are followed by no `//`, as far as viewers make links of them: Zendesk's and Salesforce's.
-const SCHEMES: [&str; 10] =
-    ["mailto", "tel", "sms", "aim", "im", "jabber", "xmpp", "facetime", "skype", "javascript"];
+/// Those that are followed by no `//`, as far as viewers make links of them: Zendesk's are listed in
+/// <https://support.zendesk.com/hc/en-us/articles/4408830863130>.
+const SCHEMES: [&str; 9] = ["tel", "sms", "aim", "im", "jabber", "xmpp", "facetime", "skype", "javascript"];
 
 fn ends_with(word: &str, end: &str) -> bool {
     let start = word.len().checked_sub(end.len());
@@ -117,5 +118,5 @@ fn is_in_name(word: &str, at: usize, address: bool) -> bool {
         return www;
     }
     let label = after.chars().take_while(|c| c.is_alphanumeric() || *c == '-').count();
-    address || www || (label > 1 && (!first.is_numeric() || after.contains(char::is_alphabetic)))
+    address || www || (label > 1 && !first.is_numeric())
 }

@@ -48,6 +48,14 @@ impl Dialect {
         }
     }
 
+    fn url(self, url: &str) -> Cow<'_, str> {
+        match self {
+            Self::CommonMark | Self::Card => url.into(),
+            // Nobody is mentioned; to a server it is the same.
+            Self::Slack => url.replace('@', "%40").into(),
+        }
+    }
+
     fn line_break(self) -> &'static str {
         match self {
             Self::CommonMark => "\\\n",
@@ -137,7 +145,7 @@ impl Writer {
         self.at = At::Inside;
         self.tokens.push(Token::Text("[".to_owned()));
         self.spans(text);
-        self.tokens.push(Token::Text(format!("]({url})")));
+        self.tokens.push(Token::Text(format!("]({})", self.dialect.url(url))));
     }
 
     fn spans<'a>(&mut self, spans: impl Iterator<Item = &'a Span>) {
