@@ -1,0 +1,151 @@
+//! Documents in parts: nothing is lost, nothing is too long, and no heading is left behind.
+
+#![cfg(test)]
+
+mod shared;
+
+use model::render::split::split;
+use model::render::{Block, Document, card, html, markdown, parse, slack, text};
+use proptest::prelude::*;
+use serde_json::json;
+use shared::{piece, shown, with_links};
+
+fn document(input: &str) -> Document {
+    with_links(|links| parse::markdown(input, links))
+}
+
+/// The text that is seen, without the spaces, and where it leads.
+fn seen(document: &Document) -> (String, Vec<String>) {
+    let (text, links) = shown(&markdown::write(document), pulldown_cmark::Options::empty());
+    (text.split_whitespace().collect(), links)
+}
+
+fn chars(document: &Document) -> usize {
+    slack::write(document).chars().count()
+}
+
+/// Checks what holds of any parts, and returns them.
+fn parts(document: &Document, max: usize, measure: fn(&Document) -> usize) -> Vec<Document> {
+    let parts = split(document.clone(), max, measure);
+    let (text, mut links) = seen(document);
+    assert_eq!(parts.iter().map(|part| seen(part).0).collect::<String>(), text);
+    // A link that is cut is in both parts.
+    let mut found: Vec<String> = parts.iter().flat_map(|part| seen(part).1).collect();
+    found.dedup();
+    links.dedup();
+    assert_eq!(found, links);
+    assert!(!parts.is_empty());
+    assert!(parts.len() == 1 || parts.iter().all(|part| !part.blocks.is_empty()));
+    // What is written of a part is read as that part.
+    for part in &parts {
+        let written = markdown::write(part);
+        assert_eq!(markdown::write(&self::document(&written)), written);
+    }
+    parts
+}
+
+fn written(parts: &[Document]) -> Vec<String> {
+    parts.iter().map(markdown::write).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_document_in_parts_of_any_size(
+        pieces in prop::collection::vec(piece(), 0..40),
+        max in 0..400_usize,
+    ) {
+        let document = document(&pieces.concat());
+        let measures: [fn(&Document) -> usize; 4] = [
+            chars,
+            |document| html::write(document).len(),
+            |document| text::write(document).encode_utf16().count(),
+            |document| json!({ "body": card::body(document) }).to_string().len(),
+        ];
+        for measure in measures {
+            for part in parts(&document, max, measure) {
+                // Six containers, a URL and a character take about this much at the most.
+                prop_assert!(max < 300 || measure(&part) <= max, "{} > {max}: {:?}", measure(&part), markdown::write(&part));
+            }
+        }
+    }
+
+    #[test]
+    fn benign_documents(
+        blocks in prop::collection::vec(
+            "(|# |- |1\\. |> |- - |> 1\\. )[A-Za-zäß中]{1,9}( (the|\\*\\*rage clicks\\*\\*|`TypeError`|\\[pays\\]\\(https://app\\.logrocket\\.com/a\\)|👩‍💻|AT&T)){0,9}",
+            1..40,
+        ),
+        max in 90..2000_usize,
+    ) {
+        let document = document(&blocks.join("\n\n"));
+        let parts = parts(&document, max, chars);
+        for (index, part) in parts.iter().enumerate() {
+            prop_assert!(chars(part) <= max);
+            let headings = part.blocks.iter().all(|block| matches!(block, Block::Heading { .. }));
+            let last = matches!(part.blocks.last(), Some(Block::Heading { .. }));
+            prop_assert!(!last || headings || index + 1 == parts.len(), "{:?}", written(&parts));
+        }
+        // Each part but the last is at least half full, unless a heading or a word had to go on.
+        let all: usize = parts.iter().map(chars).sum();
+        prop_assert!(parts.len() <= 1 + 4 * all / max + blocks.iter().filter(|block| block.starts_with('#')).count());
+    }
+}
+
+#[test]
+fn what_fits_is_left_as_it_is() {
+    let document = document("# a\n\nb");
+    assert_eq!(written(&split(document, 7, chars)), ["# a\n\nb\n"]);
+    assert_eq!(written(&split(Document::default(), 0, |_| 1)), [""]);
+}
+
+#[test]
+fn cuts_are_where_least_is_cut_through() {
+    for (input, max, expected) in [
+        // Between blocks, then between items, then inside of an item.
+        ("aaaa\n\nbbbb\n\ncccc", 12, vec!["aaaa\n\nbbbb\n", "cccc\n"]),
+        ("- a\n- b\n- c\n- d", 9, vec!["- a\n- b\n", "- c\n- d\n"]),
+        ("xxxxxxxx\n\n- a\n- b", 15, vec!["xxxxxxxx\n", "- a\n- b\n"]),
+        ("- aaaa\n\n  bbbb\n\n  cccc", 16, vec!["- aaaa\n\n  bbbb\n", "- cccc\n"]),
+        ("> aaaa\n>\n> bbbb", 10, vec!["> aaaa\n", "> bbbb\n"]),
+        // Numbers go on.
+        ("8. a\n9. b\n10. c\n11. d", 13, vec!["8. a\n9. b\n", "10. c\n11. d\n"]),
+        // A heading goes with what it is of, or with a piece of that.
+        ("aaaa\n\n# b\n\ncccc", 12, vec!["aaaa\n", "# b\n\ncccc\n"]),
+        ("# a\n\nbbbb cccc dddd", 12, vec!["# a\n\nbbbb\n", "cccc dddd\n"]),
+        // Lines, words, graphemes.
+        ("aa\\\nbb cc", 6, vec!["aa\n", "bb cc\n"]),
+        ("**aa bb** cc", 7, vec!["**aa**\n", "**bb**\n", "cc\n"]),
+        (
+            "[aa bb](https://app.logrocket.com/)",
+            34,
+            vec!["[aa](https://app.logrocket.com/)\n", "[bb](https://app.logrocket.com/)\n"],
+        ),
+        ("```\na\n\n  b\n```", 11, vec!["```\na\n```\n", "```\n  b\n```\n"]),
+        ("aaa👩‍💻b", 5, vec!["aaa\n", "👩‍💻b\n"]),
+        // What cannot be cut to fit is a part all the same.
+        ("- ab", 1, vec!["- a\n", "- b\n"]),
+        ("👩‍💻", 2, vec!["👩\n", "\u{200d}\n", "💻\n"]),
+    ] {
+        assert_eq!(written(&parts(&document(input), max, chars)), expected, "{input:?}");
+    }
+}
+
+/// It would not end in the time that tests have, did it measure or cut the whole for each part.
+#[test]
+fn the_largest_documents_are_split() {
+    let session = |number: usize| format!("- Session {number}: the user **waits** for `checkout`.\n");
+    let list: String = (0..100_000).map(session).collect();
+    let blocks: Vec<Block> =
+        (0..100).flat_map(|at| document(&list[at * list.len() / 100 / 2..][..50_000]).blocks).collect();
+    let listed = Document { blocks };
+    let long = with_links(|links| parse::plain(&"word ".repeat(1_000_000), links));
+    let unbroken = with_links(|links| parse::plain(&"x".repeat(1_000_000), links));
+    for whole in [listed, long, unbroken] {
+        let all = markdown::write(&whole).len();
+        let parts = split(whole, 12_000, chars);
+        assert!(parts.iter().all(|part| chars(part) <= 12_000));
+        assert!(parts.len() <= 2 * all / 12_000, "{} parts of {all}", parts.len());
+    }
+}
