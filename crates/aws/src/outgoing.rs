@@ -144,6 +144,26 @@ impl Outgoing {
         max_body: usize,
         within: Duration,
     ) -> Result<Answer, SendError> {
+        self.send_reading(request, max_body, within, true).await
+    }
+
+    /// The same where the status says all: whatever became of the body, it is an answer.
+    pub async fn send_for_status(
+        &self,
+        request: RequestBuilder,
+        max_words: usize,
+        within: Duration,
+    ) -> Result<Answer, SendError> {
+        self.send_reading(request, max_words, within, false).await
+    }
+
+    async fn send_reading(
+        &self,
+        request: RequestBuilder,
+        max_body: usize,
+        within: Duration,
+        needs_body: bool,
+    ) -> Result<Answer, SendError> {
         let mut request = request.build().map_err(decide)?;
         *request.timeout_mut() = Some(within);
         let client = self.client_for(&request)?;
@@ -153,7 +173,7 @@ impl Outgoing {
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = match read_body(&mut response, max_body).await {
             Ok(body) => body,
-            Err(error) if status.is_success() => return Err(decide(error)),
+            Err(error) if needs_body && status.is_success() => return Err(decide(error)),
             Err(_) => Vec::new(),
         };
         Ok(Answer { status: status.as_u16(), retry_after, body })

@@ -1,6 +1,8 @@
 //! The page that people read of a request, for every target the same.
 
+use crate::id::RequestId;
 use crate::record::{Record, Status};
+use crate::render::split::split;
 use crate::render::{Block, Document, Line, Links, Style, parse};
 use crate::result::{HighlightsResult, Session, SessionId};
 
@@ -37,6 +39,42 @@ pub fn of(record: &Record, result: Option<&HighlightsResult>, links: &Links<'_>)
     let request = format!("Request {}", record.request_id);
     blocks.push(Block::Paragraph(line().styled(&request, Style::EMPHASIS).finish()));
     Document { blocks }
+}
+
+/// A page that takes more messages than this ends with where the rest is to be read.
+pub const MAX_PARTS: usize = 10;
+/// For what stands between two blocks, in any target.
+const BETWEEN_BLOCKS: usize = 64;
+
+/// The page in documents of at most `max` each, by `measure`; every one behind the first says which it is. The same
+/// page always comes in the same parts.
+pub fn parts(
+    page: Document,
+    id: &RequestId,
+    links: &Links<'_>,
+    max: usize,
+    measure: impl Fn(&Document) -> usize,
+) -> Vec<Document> {
+    if measure(&page) <= max {
+        return vec![page];
+    }
+    let small = |text: String| Block::Paragraph(Line::new(links).styled(&text, Style::EMPHASIS).finish());
+    let label = |part: usize, of: usize| small(format!("Part {part} of {of}"));
+    let rest = small(format!("There is more than fits here: GET /highlights/{id} has all of it."));
+    let added = Document { blocks: vec![label(MAX_PARTS, MAX_PARTS), rest.clone()] };
+    let room = max.saturating_sub(measure(&added) + BETWEEN_BLOCKS);
+    let mut parts = split(page, room, measure);
+    if parts.len() > MAX_PARTS {
+        parts.truncate(MAX_PARTS);
+        if let Some(last) = parts.last_mut() {
+            last.blocks.push(rest);
+        }
+    }
+    let of = parts.len();
+    for (index, part) in parts.iter_mut().enumerate().skip(1) {
+        part.blocks.insert(0, label(index + 1, of));
+    }
+    parts
 }
 
 fn highlights(result: &HighlightsResult, links: &Links<'_>) -> Vec<Block> {

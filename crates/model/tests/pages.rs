@@ -5,7 +5,9 @@
 mod shared;
 
 use model::answer::Refusal;
+use model::page::{MAX_PARTS, of, parts};
 use model::record::Record;
+use model::render::{Document, markdown};
 use model::result::{HighlightsResult, SessionId, StoredResult};
 use model::rules::{News, NewsOutcome, Received, Rules};
 use model::view;
@@ -229,4 +231,33 @@ fn what_the_caller_and_the_ids_say_is_text() {
 _Request 9a2d0bd4-37f8-575f-8e2e-9e67a9b6be31_
 "
     );
+}
+
+#[test]
+fn a_long_page_comes_in_parts_that_say_which_they_are_and_where_the_rest_is() {
+    let record = opened(r#"{"userID":"42"}"#);
+    let parts_of = |words: usize| {
+        let result = result(&"The user checks out. ".repeat(words), vec![session("5-3cde", 0, "x")]);
+        let record = received(&record, NewsOutcome::Ready(StoredResult::pack(&result).unwrap()));
+        with_links(|links| {
+            let page = of(&record, Some(&result), links);
+            let measure = |document: &Document| markdown::write(document).len();
+            let parts = parts(page, &record.request_id, links, 1_000, measure);
+            parts.iter().map(markdown::write).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(parts_of(20).len(), 1);
+    for words in [60, 200, 500, 5_000] {
+        let parts = parts_of(words);
+        assert!(parts.iter().all(|part| part.len() <= 1_000));
+        assert!(parts[0].starts_with("# Highlights of 42\n"));
+        for (index, part) in parts.iter().enumerate().skip(1) {
+            assert!(part.starts_with(&format!("_Part {} of {}_\n", index + 1, parts.len())), "{part}");
+        }
+        let all = parts.last().unwrap().ends_with(&format!("_Request {}_\n", record.request_id));
+        let more =
+            format!("_There is more than fits here: GET /highlights/{} has all of it._", record.request_id);
+        assert_eq!(parts.concat().contains(&more), !all);
+        assert_eq!(parts.len() == MAX_PARTS, !all, "{words}");
+    }
 }

@@ -75,7 +75,7 @@ impl App {
             let handed_over = match (&result, &page) {
                 (Ok(result), Some(page)) => {
                     let ends_at = (Instant::now() + ANSWER_WITHIN).min(deadline - LAST_WRITE);
-                    let handover = Handover::new(&record, result.as_ref(), page, this, ends_at);
+                    let handover = Handover::new(&record, result.as_ref(), (page, &links), this, ends_at);
                     match handover {
                         Some(handover) => self.hand_over(&handover, &secrets).await,
                         None => Err(Failure::refused("the destination is gone")),

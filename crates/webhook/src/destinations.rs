@@ -7,8 +7,9 @@ use aws_config::SdkConfig;
 use model::answer::{parse_retry_after, words};
 use model::delivery::{Progress, Try};
 use model::destination::Target;
+use model::page;
 use model::record::Record;
-use model::render::Document;
+use model::render::{Document, Links};
 use model::result::HighlightsResult;
 use model::secrets::{BadSecret, DestinationSecrets};
 use model::settings::WebhookSettings;
@@ -35,6 +36,7 @@ pub struct Handover<'a> {
     pub result: Option<&'a HighlightsResult>,
     /// For people.
     pub page: &'a Document,
+    pub links: &'a Links<'a>,
     pub target: &'a Target,
     /// The same for every try of this delivery, and for no other: `{requestID}_0-result`.
     pub delivery_id: String,
@@ -100,7 +102,7 @@ impl<'a> Handover<'a> {
     pub fn new(
         record: &'a Record,
         result: Option<&'a HighlightsResult>,
-        page: &'a Document,
+        (page, links): (&'a Document, &'a Links<'a>),
         this: &'a Try,
         ends_at: Instant,
     ) -> Option<Self> {
@@ -111,8 +113,35 @@ impl<'a> Handover<'a> {
             record,
             result,
             page,
+            links,
             ends_at,
         })
+    }
+
+    /// The page in messages of at most `max` each, by `measure`.
+    fn parts(&self, max: usize, measure: impl Fn(&Document) -> usize) -> Vec<Document> {
+        page::parts(self.page.clone(), &self.record.request_id, self.links, max, measure)
+    }
+
+    /// Sends, one after the other, those of several messages that earlier tries did not; `send` is told what the first
+    /// one is called, and answers what its own is called. What was sent stays known if one fails.
+    async fn send_all<T>(
+        &self,
+        messages: &[T],
+        mut send: impl AsyncFnMut(&T, Option<&str>) -> Result<Option<String>, Failure>,
+    ) -> Result<Option<String>, Failure> {
+        let mut progress = self.progress.clone();
+        let done = usize::try_from(progress.sent).unwrap_or(usize::MAX);
+        for message in messages.iter().skip(done) {
+            match send(message, progress.external_id.as_deref()).await {
+                Ok(id) => {
+                    progress.sent += 1;
+                    progress.external_id = progress.external_id.or(id);
+                }
+                Err(failure) => return Err(Failure { progress, ..failure }),
+            }
+        }
+        Ok(progress.external_id)
     }
 
     pub fn time_left(&self) -> Duration {

@@ -30,7 +30,7 @@ struct BatchItemFailure {
 pub async fn take(app: &App, changes: Vec<Change>, deadline: Instant) -> BatchAnswer {
     let works = changes.into_iter().map(|change| async move {
         let Change { sequence_number, request_id, record } = change;
-        let Some(id) = request_id else { return None };
+        let id = request_id?;
         match deliver(app, &id, record, deadline).await {
             Ok(()) => None,
             Err(error) => {

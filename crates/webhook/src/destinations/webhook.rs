@@ -33,7 +33,7 @@ impl Vendors {
             .header("webhook-timestamp", &timestamp)
             .header("webhook-signature", signature(key.expose_secret(), id, &timestamp, &body))
             .body(body);
-        let answer = self.guarded.send(request, MAX_ANSWER, handover.time_left()).await?;
+        let answer = self.guarded.send_for_status(request, MAX_ANSWER, handover.time_left()).await?;
         if answer.is_success() {
             return Ok(None);
         }
