@@ -2,6 +2,7 @@
 //!
 //! It runs in this process and listens on a local port; the functions reach it by `AWS_ENDPOINT_URL_DYNAMODB`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
@@ -38,6 +39,8 @@ pub struct Table {
     endpoint: String,
     name: String,
     key: String,
+    /// Each table's name by its logical id.
+    names: BTreeMap<String, String>,
     _stop: oneshot::Sender<()>,
 }
 
@@ -92,8 +95,10 @@ impl Table {
     pub async fn from_template(template: &Template) -> Result<Self, Error> {
         let database = Database::memory().map_err(refused("to start"))?;
         let mut first = None;
+        let mut names = BTreeMap::new();
         for resource in template.resources("AWS::DynamoDB::Table") {
             let created = create(&database, resource)?;
+            names.insert(resource.id.to_owned(), created.0.clone());
             first.get_or_insert(created);
         }
         let (name, key) = first.ok_or(Error::NoTable)?;
@@ -107,7 +112,7 @@ impl Table {
             // It ends when it is told to; a listener that breaks shows in every call from then on.
             let _ = dynoxide::server::serve_with_shutdown(listener, served, stopped).await;
         });
-        Ok(Self { database, endpoint, name, key, _stop: stop })
+        Ok(Self { database, endpoint, name, key, names, _stop: stop })
     }
 
     /// `http://127.0.0.1:PORT`: what `AWS_ENDPOINT_URL_DYNAMODB` (and `…_DYNAMODB_STREAMS`) is set to.
@@ -118,6 +123,11 @@ impl Table {
     /// The name of the template's first table: what `TABLE_NAME` is set to.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name of the template's table of that logical id.
+    pub fn name_of(&self, id: &str) -> Option<&str> {
+        self.names.get(id).map(String::as_str)
     }
 
     /// The database itself, for what the methods here do not do (`put_item`, `query`, `sweep_ttl`, …).
@@ -243,12 +253,12 @@ fn plain_number(digits: String) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::path::PathBuf;
     use std::time::Duration;
 
-    fn template() -> PathBuf {
+    pub(crate) fn template() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml")
     }
 
@@ -257,7 +267,7 @@ mod tests {
     }
 
     /// One call of DynamoDB's HTTP API, as the SDK makes it.
-    async fn call(table: &Table, operation: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn call(table: &Table, operation: &str, body: Value) -> (u16, Value) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let scope = "Credential=local/20260101/eu-central-1/dynamodb/aws4_request";
         let response = client
@@ -278,6 +288,7 @@ mod tests {
     async fn the_templates_table_is_there_with_its_indexes_stream_and_expiry() {
         let table = table().await;
         assert_eq!(table.name(), "Table");
+        assert_eq!(table.name_of("Table"), Some("Table"));
 
         let (status, described) = call(&table, "DescribeTable", json!({"TableName": "Table"})).await;
         assert_eq!(status, 200, "{described}");

@@ -78,6 +78,18 @@ impl Template {
     }
 }
 
+/// The logical id and the attribute of `Fn::GetAtt`, in its string or its array form.
+pub fn get_att(value: &Value) -> Option<(&str, &str)> {
+    match value.get("Fn::GetAtt")? {
+        Value::String(text) => text.split_once('.'),
+        Value::Array(parts) => match parts.as_slice() {
+            [Value::String(id), Value::String(attribute)] => Some((id, attribute)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 fn json(node: &Yaml) -> Result<Value, Error> {
     match node {
         Yaml::Value(scalar) => scalar_json(scalar),
@@ -147,6 +159,15 @@ mod tests {
             "H": {"Fn::If": ["I", 1, {"Ref": "AWS::NoValue"}]},
         });
         assert_eq!(found, [("One", expected), ("Two", Value::Null)]);
+    }
+
+    #[test]
+    fn both_forms_of_an_attribute_are_read() {
+        assert_eq!(get_att(&json!({"Fn::GetAtt": "Table.StreamArn"})), Some(("Table", "StreamArn")));
+        assert_eq!(get_att(&json!({"Fn::GetAtt": ["Queue", "Arn"]})), Some(("Queue", "Arn")));
+        for other in [json!({"Ref": "Queue"}), json!("Queue.Arn"), json!({"Fn::GetAtt": ["Queue"]})] {
+            assert_eq!(get_att(&other), None);
+        }
     }
 
     #[test]
