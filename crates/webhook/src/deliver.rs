@@ -6,10 +6,11 @@ use aws::clock;
 use aws::secrets::SecretsError;
 use aws::table::{Changed, TableError};
 use futures::future::join_all;
-use model::delivery::{DeliveryAnswer, DeliveryState, Try};
+use model::delivery::{DeliveryAnswer, DeliveryState, Progress, Try};
 use model::page;
 use model::record::Record;
-use model::render::Links;
+use model::render::{Document, Links};
+use model::result::HighlightsResult;
 use model::secrets::WebhookSecrets;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,13 @@ pub struct Ends {
     /// To be tried again.
     pub postponed: usize,
     pub given_up: usize,
+}
+
+/// What is delivered of a request.
+pub struct Contents {
+    result: Option<HighlightsResult>,
+    /// For people.
+    page: Document,
 }
 
 /// Nothing was begun; what was due stays due.
@@ -61,29 +69,11 @@ impl App {
         let Some((record, tries)) = self.table.claim_deliveries(record, clock::now(), rules).await? else {
             return Ok(None);
         };
-        let result = record.unpack_result();
-        if let Err(error) = &result {
-            let error = aws::telemetry::chain(error);
-            tracing::error!(requestID = record.request_id.as_str(), error, "the result cannot be delivered");
-        }
-        let shared = &self.settings.shared;
-        let links = Links::new(&shared.log_rocket_app_url, &shared.app);
-        let page = result.as_ref().ok().map(|result| page::of(&record, result.as_ref(), &links));
+        let contents = self.contents(&record);
         // One after the other, each with what the one before left: else they would only get in each other's way.
         let current = Mutex::new(record.clone());
         let works = tries.iter().map(|this| async {
-            let handed_over = match (&result, &page) {
-                (Ok(result), Some(page)) => {
-                    let ends_at = (Instant::now() + ANSWER_WITHIN).min(deadline - LAST_WRITE);
-                    let handover = Handover::new(&record, result.as_ref(), (page, &links), this, ends_at);
-                    match handover {
-                        Some(handover) => self.hand_over(&handover, &secrets).await,
-                        None => Err(Failure::refused("the destination is gone")),
-                    }
-                }
-                _ => Err(Failure::refused("the stored result cannot be read")),
-            };
-            let answer = answer(handed_over);
+            let answer = self.make(&record, contents.as_ref(), this, &secrets, deadline).await;
             self.mark(&current, this, &answer, deadline).await
         });
         let states = join_all(works).await;
@@ -93,6 +83,43 @@ impl App {
             postponed: count(DeliveryState::Pending),
             given_up: count(DeliveryState::Failed),
         }))
+    }
+
+    /// Unpacks and reads what is to be delivered, once for all; `None` if the stored result cannot be read.
+    pub fn contents(&self, record: &Record) -> Option<Contents> {
+        let unpacked = record.unpack_result().inspect_err(|error| {
+            let error = aws::telemetry::chain(error);
+            tracing::error!(requestID = record.request_id.as_str(), error, "the result cannot be delivered");
+        });
+        let result = unpacked.ok()?;
+        Some(Contents { page: page::of(record, result.as_ref(), &self.links()), result })
+    }
+
+    /// Makes one try.
+    pub async fn make(
+        &self,
+        record: &Record,
+        contents: Option<&Contents>,
+        this: &Try,
+        secrets: &Arc<WebhookSecrets>,
+        deadline: Instant,
+    ) -> DeliveryAnswer {
+        let refused =
+            |error: &str| DeliveryAnswer::Refused { error: error.to_owned(), progress: Progress::default() };
+        let Some(Contents { result, page }) = contents else {
+            return refused("the stored result cannot be read");
+        };
+        let links = self.links();
+        let ends_at = (Instant::now() + ANSWER_WITHIN).min(deadline - LAST_WRITE);
+        match Handover::new(record, result.as_ref(), (page, &links), this, ends_at) {
+            Some(handover) => answer(self.hand_over(&handover, secrets).await),
+            None => refused("the destination is gone"),
+        }
+    }
+
+    fn links(&self) -> Links<'_> {
+        let shared = &self.settings.shared;
+        Links::new(&shared.log_rocket_app_url, &shared.app)
     }
 
     /// Where the credentials are refused or missing, once more with those that were put there meanwhile.

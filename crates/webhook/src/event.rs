@@ -5,6 +5,7 @@ use lambda_http::request::LambdaRequest;
 use model::id::RequestId;
 use model::record::Record;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Every kind of event that webhook λ takes.
 pub enum Event {
@@ -12,8 +13,7 @@ pub enum Event {
     UnreadableHttp,
     /// The table's stream.
     Stream(Vec<Change>),
-    /// `{"job":"sweep"}`
-    Job(String),
+    Job(Job),
     Other,
 }
 
@@ -55,9 +55,14 @@ struct StreamChange {
     new_image: Option<serde_dynamo::Item>,
 }
 
+/// What is asked for by a direct invocation.
 #[derive(Deserialize)]
-struct Job {
-    job: String,
+#[serde(tag = "job", rename_all = "camelCase")]
+pub enum Job {
+    /// `{"job":"sweep"}`
+    Sweep,
+    /// `{"job":"try","destination":{"type":"slack","channel":"C0123456789"}}`
+    Try { destination: Value },
 }
 
 #[derive(Deserialize)]
@@ -77,7 +82,7 @@ impl Event {
             return Self::Stream(event.records.into_iter().map(Change::from).collect());
         }
         match serde_json::from_str::<Job>(json) {
-            Ok(Job { job }) => Self::Job(job),
+            Ok(job) => Self::Job(job),
             Err(_) => Self::Other,
         }
     }

@@ -1,7 +1,7 @@
 //! From an event to its answer.
 
 use crate::app::App;
-use crate::event::Event;
+use crate::event::{Event, Job};
 use crate::{callback, stream};
 use aws::function::{self, FunctionError, json, serve, unreadable};
 use aws::http::{self, path, problem};
@@ -31,12 +31,11 @@ async fn dispatch(app: &App, payload: &RawValue, context: Context) -> Result<Box
         Event::Http(request) => serve(*request, context, |request| respond(app, request)).boxed().await,
         Event::UnreadableHttp => json(&unreadable()),
         Event::Stream(changes) => json(&stream::take(app, changes, deadline).boxed().await),
-        Event::Job(job) if job == "sweep" => {
-            json(&app.sweep(deadline).boxed().await.map_err(FunctionError::from)?)
-        }
-        Event::Job(_) => Err(FunctionError::invalid("The only job is sweep.")),
+        Event::Job(Job::Sweep) => json(&app.sweep(deadline).boxed().await.map_err(FunctionError::from)?),
+        Event::Job(Job::Try { destination }) => json(&app.try_out(&destination, deadline).boxed().await?),
         Event::Other => Err(FunctionError::invalid(
-            "The event is neither an HTTP request nor a DynamoDB stream's nor {\"job\":\"sweep\"}.",
+            "The event is neither an HTTP request nor of the table's stream, and no job: {\"job\":\"sweep\"} or \
+             {\"job\":\"try\",\"destination\":{…}}.",
         )),
     }
 }

@@ -7,6 +7,7 @@ mod deliver;
 pub mod destinations;
 mod event;
 mod handler;
+mod sample;
 mod stream;
 mod sweep;
 
