@@ -1,3 +1,4 @@
+pub mod destinations;
 pub mod gateway;
 pub mod hold;
 pub mod lambda;

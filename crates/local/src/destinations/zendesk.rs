@@ -1,0 +1,133 @@
+//! Zendesk Support: a comment on a ticket.
+//!
+//! - `PUT https://{subdomain}.zendesk.com/api/v2/tickets/{id}.json` (or without `.json`), `Authorization: Basic` of
+//!   `email/token:apiToken`; `{"ticket": {"comment": {"html_body": …, "public": false}}}`. Without `public` the
+//!   comment is as the ticket's first one was: seen by the requester.
+//! - `safe_update: true` with `updated_stamp` (the ticket's `updated_at`): 409 `UpdateConflict` if it changed since.
+//! - 200 `{"ticket": …, "audit": {"id", "events"}}`. `GET` of the same path gives the ticket.
+//! - 401 `{"error": "Couldn't authenticate you"}`; 404 `RecordNotFound`; 422 `RecordInvalid` with `details`, also for
+//!   any update of a closed ticket; 429 with `Retry-After`, for more than 30 updates of one ticket in ten minutes too.
+//!
+//! Sources: <https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/>,
+//! <https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/>,
+//! <https://developer.zendesk.com/documentation/ticketing/managing-tickets/creating-and-updating-tickets/>,
+//! <https://developer.zendesk.com/api-reference/introduction/rate-limits/>.
+//! Not verified: the limit of a comment's size (64 KB is what people report), the body of the 429, the answer to a body
+//! that is not JSON; the texts of 409 and of the closed ticket are from public test suites.
+
+use serde_json::{Value, json};
+
+use super::World;
+use super::behaviour::Place;
+use super::text;
+use super::vendor::{Call, Effect, Kind, Refusal, Reply, Sight, Taken, Verdict, place, rfc3339};
+
+/// Bytes of a comment.
+const COMMENT_LIMIT: usize = 65_536;
+
+pub(super) fn check(call: &Call, world: &World) -> Verdict {
+    let credentials = &world.credentials;
+    let expected = format!("{}/token:{}", super::ZENDESK_EMAIL, credentials.zendesk);
+    if call.basic().is_none_or(|given| given != expected) {
+        return Err(error("Couldn't authenticate you").because("the credentials"));
+    }
+    let ticket = call.rest.strip_prefix("/api/v2/tickets/").map(|id| id.strip_suffix(".json").unwrap_or(id));
+    let Some(id) = ticket.filter(|id| id.parse::<u64>().is_ok()) else {
+        return Err(error("InvalidEndpoint").because("no path of a ticket"));
+    };
+    let state = place(world, Kind::Zendesk, id, Place::Open);
+    match state {
+        Place::Missing => return Err(error("RecordNotFound").because("no such ticket")),
+        Place::Foreign => return Err(error("Forbidden").because("not this agent's ticket")),
+        Place::Open | Place::Closed => {}
+    }
+    let stamp = world.tickets.get(id).cloned().unwrap_or_else(|| rfc3339(world.begun_ms));
+    if call.method == "GET" {
+        return Ok(Taken::new(Reply::json(200, json!({"ticket": ticket_json(call, id, state, &stamp)}))));
+    }
+    if call.method != "PUT" {
+        return Err(Reply::json(405, json!({"error": "MethodNotAllowed"})).because("neither PUT nor GET"));
+    }
+    let body = call.json().filter(|body| body.is_object() && call.is_json());
+    let Some(body) = body else {
+        return Err(Reply::json(400, json!({"error": "Unparsable"})).because("no JSON"));
+    };
+    let update = &body["ticket"];
+    if !update.is_object() {
+        return Err(invalid("base", "ticket is missing"));
+    }
+    if state == Place::Closed {
+        return Err(invalid("status", "Status: closed prevents ticket update"));
+    }
+    if update["safe_update"].as_bool() == Some(true) {
+        let given = update["updated_stamp"].as_str();
+        if given != Some(stamp.as_str()) {
+            let complaint = format!("updated_stamp {given:?} is not {stamp}");
+            return Err(error("UpdateConflict").because(complaint));
+        }
+    }
+    let comment = &update["comment"];
+    let html = match (&comment["html_body"], &comment["body"]) {
+        (Value::String(html), _) => text::from_html(html),
+        (Value::Null, Value::String(plain)) => text::from_plain(plain),
+        _ => return Err(invalid("comment", "Comment: cannot be blank")),
+    };
+    if html.trim().is_empty() {
+        return Err(invalid("comment", "Comment: cannot be blank"));
+    }
+    let bytes = comment["html_body"].as_str().or(comment["body"].as_str()).map_or(0, str::len);
+    if bytes > COMMENT_LIMIT {
+        return Err(invalid("comment", "Comment: is too long (maximum is 65536 bytes)"));
+    }
+    let public = match &comment["public"] {
+        Value::Null => true,
+        Value::Bool(public) => *public,
+        _ => return Err(invalid("comment", "Public: is not a boolean")),
+    };
+    let (audit, event, at) = (900_000 + call.number, 800_000 + call.number, call.at());
+    let answer = json!({
+        "ticket": ticket_json(call, id, state, &at),
+        "audit": {"id": audit, "ticket_id": id.parse::<u64>().unwrap_or_default(), "created_at": at,
+            "events": [{"id": event, "type": "Comment", "public": public, "html_body": comment["html_body"]}]},
+    });
+    let place = if public { format!("ticket {id}, public") } else { format!("ticket {id}, internal note") };
+    Ok(Taken::new(Reply::json(200, answer))
+        .seen(Sight::new(place, html).id(audit))
+        .doing(Effect::TicketUpdated { id: id.to_owned(), at }))
+}
+
+fn ticket_json(call: &Call, id: &str, state: Place, updated_at: &str) -> Value {
+    let status = if state == Place::Closed { "closed" } else { "open" };
+    json!({"id": id.parse::<u64>().unwrap_or_default(), "url": format!("{}/zendesk/api/v2/tickets/{id}.json", call.base()),
+        "status": status, "updated_at": updated_at, "comment_count": 1})
+}
+
+fn invalid(field: &str, description: &str) -> Refusal {
+    let details = json!({ field: [{"description": description}] });
+    let body =
+        json!({"error": "RecordInvalid", "description": "Record validation errors", "details": details});
+    Reply::json(422, body).because(description)
+}
+
+pub(super) fn rate_limited(seconds: u64) -> Reply {
+    let description = "Number of allowed API requests per minute exceeded";
+    Reply::json(429, json!({"error": "TooManyRequests", "description": description}))
+        .header("retry-after", seconds)
+        .header("x-rate-limit", 700)
+        .header("x-rate-limit-remaining", 0)
+}
+
+pub(super) fn error(code: &str) -> Reply {
+    let (status, description) = match code {
+        "Couldn't authenticate you" => return Reply::json(401, json!({ "error": code })),
+        "Forbidden" => {
+            (403, "You do not have access to this page. Please contact the account owner for help.")
+        }
+        "InvalidEndpoint" | "RecordNotFound" => (404, "Not found"),
+        "UpdateConflict" => (409, "Safe Update prevented the update due to outdated ticket data."),
+        "InternalError" => (500, "Internal server error"),
+        "ServiceUnavailable" => (503, "Service unavailable"),
+        _ => (422, "Record validation errors"),
+    };
+    Reply::json(status, json!({"error": code, "description": description}))
+}
