@@ -1,8 +1,9 @@
 //! Rich text that is safe to show, whoever wrote it.
 //!
 //! Highlights are AI text about what strangers typed. [`parse`] reads their Markdown into a [`Document`], and that
-//! is all that a writer for a target ([`markdown`], [`slack`], [`html`], [`card`], [`text`]) ever sees: a few kinds of blocks, characters that show, and
-//! links into LogRocket's app and nowhere else. What is left to a writer is to escape for its target.
+//! is all that a writer for a target ([`markdown`], [`slack`], [`html`], [`card`], [`text`]) ever sees: a few kinds
+//! of blocks, characters that show, and links into LogRocket's app and nowhere else. What is left to a writer is to
+//! escape for its target. [`split`] comes before it where a target takes only so much at once.
 //!
 //! Of what a `Document` has no form for, the text stays: images become their alternative texts, HTML is shown as it
 //! was typed (nothing is hidden in a tag or a comment), links to elsewhere become the words that were linked. What

@@ -174,7 +174,7 @@ fn check_card(document: &Document) {
 
 /// Without spaces and the brackets around dots and colons, which may have been there before too.
 fn bare(text: &str) -> String {
-    solid(text).replace("[.]", ".").replace("[:]", ":")
+    solid(text).replace("(.)", ".").replace("(:)", ":")
 }
 
 fn check_text(document: &Document) {

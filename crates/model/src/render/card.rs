@@ -4,7 +4,8 @@
 //! (<https://learn.microsoft.com/adaptive-cards/authoring-cards/text-features>,
 //! <https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format>). So headings are
 //! heavier text blocks, quotes are containers in the emphasis style, and blocks of code are monospaced text. Code in a
-//! line has no form: it is text, and what viewers could make a link of stands in brackets, such as `evil[.]com`.
+//! line has no form: it is text, and what viewers could make a link of stands in brackets, such as `evil(.)com`: round ones,
+//! since a backslash before a square one may be shown on a phone.
 //! Escaped braces keep `{{DATE(…)}}` and `${…}`, which cards would compute, from being either. A card that goes to a
 //! Workflows URL may have 28 KB.
 
@@ -91,7 +92,7 @@ struct Card;
 
 impl Leaves for Card {
     fn line(&self, text: &[Inline]) -> String {
-        Dialect::Card.line(&defang::line(text))
+        Dialect::Card.line(&defang::line(text, ('(', ')')))
     }
 
     fn heading(&self, _level: u8, text: &[Inline]) -> String {

@@ -7,9 +7,9 @@
 use super::{Inline, Span};
 use std::collections::BTreeSet;
 
-/// The text with brackets, in its styles and links. Styles and links do not count: what stands behind another is one
+/// The text with these brackets, in its styles and links. Styles and links do not count: what stands behind another is one
 /// text, since a target may drop the styles. A link that shows its own URL stays as it is.
-pub(super) fn line(text: &[Inline]) -> Vec<Inline> {
+pub(super) fn line(text: &[Inline], brackets: (char, char)) -> Vec<Inline> {
     let mut line = Vec::with_capacity(text.len());
     for run in text.split_inclusive(ends_run) {
         let (run, end) = match run.split_last() {
@@ -25,7 +25,7 @@ pub(super) fn line(text: &[Inline]) -> Vec<Inline> {
             let mut out = String::with_capacity(span.text.len());
             for (index, c) in span.text.char_indices() {
                 if marks.contains(&(from + index)) {
-                    out.extend(['[', c, ']']);
+                    out.extend([brackets.0, c, brackets.1]);
                 } else {
                     out.push(c);
                 }

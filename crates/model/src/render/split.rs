@@ -75,6 +75,8 @@ enum Cut {
     /// Some words together.
     Phrase,
     Word,
+    /// Some graphemes together.
+    Stretch,
     Grapheme,
     Char,
 }
@@ -85,7 +87,8 @@ impl Cut {
             Self::Block => Some(Self::Line),
             Self::Line => Some(Self::Phrase),
             Self::Phrase => Some(Self::Word),
-            Self::Word => Some(Self::Grapheme),
+            Self::Word => Some(Self::Stretch),
+            Self::Stretch => Some(Self::Grapheme),
             Self::Grapheme => Some(Self::Char),
             Self::Char => None,
         }
@@ -97,7 +100,7 @@ impl Cut {
             Self::Block => vec![text],
             Self::Line => text.split_inclusive('\n').collect(),
             Self::Phrase | Self::Word => text.split_inclusive([' ', '\n']).collect(),
-            Self::Grapheme => text.graphemes(true).collect(),
+            Self::Stretch | Self::Grapheme => text.graphemes(true).collect(),
             Self::Char => text.split_inclusive(|_| true).collect(),
         };
         let mut end = 0;
@@ -109,9 +112,12 @@ impl Cut {
         ranges.collect()
     }
 
-    /// Phrases are this many bytes long, or longer: a long text is not cut into all of its words at once.
+    /// How many bytes a piece has at least: a long text is not cut into all of its words or graphemes at once.
     fn least(self) -> usize {
-        if self == Self::Phrase { 256 } else { 1 }
+        match self {
+            Self::Phrase | Self::Stretch => 256,
+            _ => 1,
+        }
     }
 }
 
@@ -331,12 +337,9 @@ impl Unit {
             Content::Code(code) => cut_code(code, cut).into_iter().map(Content::Code).collect(),
         };
         let pieces = contents.into_iter().enumerate().map(|(index, content)| {
-            // The first one is bound to what stands before it as the whole was, but may be cut no coarser again.
-            let mut piece = Self::new(&self.within, self.leaf, content, cut);
-            if index == 0 && self.cut == Cut::Block {
-                piece.cut = cut;
-            }
-            piece
+            // The first one is bound to what stands before it as this was; no piece is a whole block.
+            let cut = if index == 0 && self.cut != Cut::Block { self.cut } else { cut };
+            Self::new(&self.within, self.leaf, content, cut)
         });
         pieces.collect()
     }
@@ -376,7 +379,7 @@ fn cut_line(text: &[Inline], cut: Cut) -> Vec<Vec<Inline>> {
                 let ends = match cut {
                     Cut::Block | Cut::Line => false,
                     Cut::Phrase | Cut::Word => text.ends_with(' '),
-                    Cut::Grapheme | Cut::Char => true,
+                    Cut::Stretch | Cut::Grapheme | Cut::Char => true,
                 };
                 let part = Span { text: text.to_owned(), style: span.style };
                 add(&mut piece, inline, part);

@@ -21,7 +21,7 @@ struct Plain;
 impl Leaves for Plain {
     fn line(&self, text: &[Inline]) -> String {
         let mut out = String::new();
-        for inline in defang::line(text) {
+        for inline in defang::line(text, ('[', ']')) {
             match &inline {
                 Inline::Text(span) => out.push_str(span.text()),
                 Inline::Link { url, .. } if defang::shows_itself(&inline) => {
