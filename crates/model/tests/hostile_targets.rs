@@ -249,6 +249,25 @@ fn slack_controls_are_text() {
 }
 
 #[test]
+fn a_card_has_no_code_in_lines() {
+    let texts = |input: &str| {
+        let mut texts = Vec::new();
+        card_texts(&card::body(&documents(input)[0]), &mut texts);
+        texts
+    };
+    assert_eq!(
+        texts("`` - -`` and `*x*` at `https://evil.com`"),
+        ["\u{a0}\\- - and \\*x\\* at https(:)//evil(.)com"]
+    );
+    assert_eq!(
+        texts("```\na\n\n    - {{b}}\n```"),
+        ["a\n\n\u{a0}\n\n\u{a0}\u{a0}\u{a0}\u{a0}\\- \\{\\{b\\}\\}"]
+    );
+    assert_eq!(texts("7. a\n8. # b\n9. c"), ["7. a", "8.", "b", "9. c"]);
+    assert_eq!(texts("a\\\nb"), ["a\n\nb"]);
+}
+
+#[test]
 fn plain_text_has_brackets_where_a_viewer_would_make_a_link() {
     for (input, output) in [
         ("see https://evil.com/x.", "see https[:]//evil[.]com/x.\n"),

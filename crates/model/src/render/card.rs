@@ -11,7 +11,7 @@
 
 use super::layout::Leaves;
 use super::markdown::Dialect;
-use super::{Block, Document, Inline, Span, defang, layout};
+use super::{Block, CodeText, Document, Inline, Span, Style, defang, layout};
 use serde_json::{Value, json};
 
 /// The elements, from the top.
@@ -38,7 +38,7 @@ fn elements(blocks: &[Block]) -> Vec<Value> {
             Block::List { start, items } => list(&mut all, *start, items),
             Block::Quote(quoted) => all.push(container(Some("emphasis"), elements(quoted))),
             Block::Code(code) => {
-                let mut code = text_block(&Card.line(&spaced(&code.lines())));
+                let mut code = text_block(&Card.code(code));
                 code["fontType"] = json!("Monospace");
                 all.push(code);
             }
@@ -99,30 +99,25 @@ impl Leaves for Card {
         self.line(text)
     }
 
-    fn code(&self, code: &super::CodeText) -> String {
-        self.line(&code.lines())
+    fn code(&self, code: &CodeText) -> String {
+        self.line(&kept(code.lines()))
     }
 }
 
-/// Lines with all of their spaces: Markdown would drop those at the start, and lines that are empty.
-fn spaced(lines: &[Inline]) -> Vec<Inline> {
-    let mut out: Vec<Inline> = Vec::with_capacity(lines.len());
+/// Lines as they are: Markdown would drop those that are empty.
+fn kept(lines: Vec<Inline>) -> Vec<Inline> {
+    let mut kept: Vec<Inline> = Vec::with_capacity(lines.len());
     for inline in lines {
-        match inline {
-            Inline::Text(span) => {
-                let code = span.text.trim_start_matches(' ');
-                let spaces = span.text.len() - code.len();
-                let text = "\u{a0}".repeat(spaces) + code;
-                out.push(Inline::Text(Span { text, style: span.style }));
-            }
-            Inline::Break => {
-                if matches!(out.last(), Some(Inline::Break)) {
-                    out.push(Inline::Text(Span { text: "\u{a0}".to_owned(), style: super::Style::PLAIN }));
-                }
-                out.push(Inline::Break);
-            }
-            Inline::Link { .. } => out.push(inline.clone()),
+        if inline.is_break() && kept.last().is_some_and(Inline::is_break) {
+            kept.push(Inline::Text(Span { text: "\u{a0}".to_owned(), style: Style::PLAIN }));
         }
+        kept.push(inline);
     }
-    out
+    kept
+}
+
+impl Inline {
+    fn is_break(&self) -> bool {
+        matches!(self, Self::Break)
+    }
 }

@@ -197,6 +197,11 @@ impl Writer {
         let slack = self.dialect == Dialect::Slack;
         let text = if slack { super::slack::unmentioned(text) } else { text.into() };
         for c in text.chars() {
+            // Where code has no form, a line may begin with a space of it, which would count as one of Markdown's.
+            if c == ' ' && self.at == At::Start {
+                out.push('\u{a0}');
+                continue;
+            }
             let entity = match c {
                 '&' => "&amp;",
                 '<' => "&lt;",
