@@ -4,11 +4,13 @@
 // A story that cannot go on is a failed test, and says why.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+use local::destinations::{self, Destinations};
 use local::gateway::Gateway;
 use local::hold::Hold;
 use local::lambda::{Function, FunctionError};
 use local::logrocket::{LogRocket, Options, Outcome, Post};
 use local::proxy::Proxy;
+use local::stream::{EventSource, Invoker, Mapping};
 use local::table::Table;
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Client, Method, StatusCode};
@@ -35,6 +37,10 @@ pub struct World {
     pub request: Arc<Function>,
     pub webhook: Arc<Function>,
     pub gateway: Gateway,
+    /// Between webhook λ and whoever is told.
+    pub destinations: Destinations,
+    /// Feeds webhook λ, in a world that [`World::delivering`] made.
+    pub stream: Option<EventSource>,
     http: Client,
 }
 
@@ -58,10 +64,12 @@ impl World {
         let log_rocket = LogRocket::start(Options::default()).await.expect("LogRocket");
         let log_rocket_calls = Proxy::start(&log_rocket.url()).await.expect("LogRocket's proxy");
         let gateway = Gateway::bind().await.expect("the gateway");
+        let destinations = Destinations::start(destinations::Options::default()).await.expect("the vendors");
         let secrets = json!({
             "logRocketAPIKey": log_rocket.api_key(),
             "callbackKey": CALLBACK_KEY,
             "apiTokens": { "ops": API_TOKEN, "zendesk": OTHER_TOKEN },
+            "destinations": destinations.secrets(),
         });
         let mut env: Vec<(String, String)> = [
             ("TABLE_NAME", table.name()),
@@ -79,6 +87,7 @@ impl World {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
+        env.extend(destinations.environment().into_iter().map(|(name, value)| (name.to_owned(), value)));
         for (name, value) in changes {
             env.retain(|(known, _)| known != name);
             env.push(((*name).to_owned(), (*value).to_owned()));
@@ -87,7 +96,33 @@ impl World {
         let webhook = Arc::new(Function::start(&binary("webhook"), env));
         gateway.serve(request.clone(), webhook.clone());
         let http = Client::builder().no_proxy().build().expect("an HTTP client");
-        Self { table, table_calls, log_rocket, log_rocket_calls, request, webhook, gateway, http }
+        let stream = None;
+        Self {
+            table,
+            table_calls,
+            log_rocket,
+            log_rocket_calls,
+            request,
+            webhook,
+            gateway,
+            destinations,
+            stream,
+            http,
+        }
+    }
+
+    /// With the table's stream, by which deliveries begin at once; in other worlds they wait for a sweep.
+    pub async fn delivering(changes: &[(&str, &str)]) -> Self {
+        let mut world = Self::with(changes).await;
+        world.stream = Some(world.connect_stream());
+        world
+    }
+
+    fn connect_stream(&self) -> EventSource {
+        let mapping = Mapping::read(&project().join("template.yaml")).expect("a readable template");
+        let mapping = mapping.expect("a mapping of the table's stream");
+        let invoker = Invoker::function(self.webhook.clone());
+        EventSource::start(&self.table, mapping, invoker).expect("the stream")
     }
 
     /// One HTTP call to the gateway; a JSON string is sent as it stands, `Null` sends no body.
@@ -184,6 +219,45 @@ impl World {
     /// One sweep, as the schedule makes it each minute.
     pub async fn sweep(&self) -> Value {
         self.invoke(json!({ "job": "sweep" })).await.expect("the sweep")
+    }
+
+    /// One sweep of the deliveries, as the schedule makes it each minute.
+    pub async fn sweep_deliveries(&self) -> Value {
+        self.webhook.invoke(json!({ "job": "sweep" })).await.expect("the sweep of the deliveries")
+    }
+
+    /// Reads until each of the request's deliveries has ended, without a sweep; answers them.
+    pub async fn wait_for_deliveries(&self, id: &str) -> Vec<Value> {
+        self.until_delivered(id, false).await
+    }
+
+    /// Sweeps and reads until each of the request's deliveries has ended.
+    pub async fn sweep_until_delivered(&self, id: &str) -> Vec<Value> {
+        self.until_delivered(id, true).await
+    }
+
+    async fn until_delivered(&self, id: &str, sweeping: bool) -> Vec<Value> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            if sweeping {
+                self.sweep_deliveries().await;
+            }
+            let deliveries = self.deliveries(id).await;
+            if !deliveries.is_empty() && deliveries.iter().all(|delivery| delivery["status"] != "PENDING") {
+                return deliveries;
+            }
+            assert!(
+                Instant::now() < give_up,
+                "waited for the deliveries: {deliveries:#?}\n{}",
+                self.output()
+            );
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The request's deliveries, as they are read back.
+    pub async fn deliveries(&self, id: &str) -> Vec<Value> {
+        self.read(id).await["deliveries"].as_array().cloned().unwrap_or_default()
     }
 
     /// A direct invocation of request λ.

@@ -86,22 +86,24 @@ fn highlights(result: &HighlightsResult, links: &Links<'_>) -> Vec<Block> {
     if !result.sessions.is_empty() {
         let title = Line::new(links).text("Sessions").finish();
         blocks.push(Block::Heading { level: OWN_LEVELS, text: title });
-        let items = result.sessions.iter().map(|each| session(each, links)).collect();
+        let items = (1..).zip(&result.sessions).map(|(number, each)| session(number, each, links)).collect();
         blocks.push(Block::List { start: None, items });
     }
     blocks
 }
 
-/// The link to its recording, and its highlights behind it.
-fn session(session: &Session, links: &Links<'_>) -> Vec<Block> {
-    let number = match &session.session_id {
-        SessionId::Number(number) => number.to_string(),
-        SessionId::Text(text) => text.clone(),
-    };
-    let name = format!("{}/{number}", session.recording_id);
+/// The link to its recording, and its highlights behind it. A session that cannot be linked is named by its ids.
+fn session(number: usize, session: &Session, links: &Links<'_>) -> Vec<Block> {
+    let name = format!("Session {number}");
     let line = match links.session(session) {
         Some(url) => Line::new(links).link(&name, url),
-        None => Line::new(links).text(&name),
+        None => {
+            let id = match &session.session_id {
+                SessionId::Number(number) => number.to_string(),
+                SessionId::Text(text) => text.clone(),
+            };
+            Line::new(links).text(&format!("{name} ({}/{id})", session.recording_id))
+        }
     };
     let mut blocks = parse::markdown(&session.highlights, links).below(OWN_LEVELS).blocks;
     match blocks.first_mut() {

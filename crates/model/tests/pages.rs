@@ -40,7 +40,7 @@ The user [checks out their cart](https://app.logrocket.com/org/app/s/5-14de/0?t=
 
 ## Sessions
 
-- [5-3cde/0](https://app.logrocket.com/org/app/s/5-3cde/0): \
+- [Session 1](https://app.logrocket.com/org/app/s/5-3cde/0): \
 The user [encounters an error](https://app.logrocket.com/org/app/s/5-3cde/0?t=1715564554783).
 
 [All sessions of this user](https://app.logrocket.com/org/app/sessions?e=alice%40example.com)
@@ -68,7 +68,7 @@ Much of the same.
     for number in 0..10 {
         expected.push_str(&format!(
             "
-- [5-a/{number}](https://app.logrocket.com/org/app/s/5-a/{number})
+- [Session {}](https://app.logrocket.com/org/app/s/5-a/{number})
 
   ### What happened
 
@@ -81,7 +81,8 @@ Much of the same.
   ```
   TypeError
   ```
-"
+",
+            number + 1
         ));
     }
     expected.push_str(
@@ -106,9 +107,9 @@ Pays and leaves.
 
 ## Sessions
 
-- [5-a/0](https://app.logrocket.com/org/app/s/5-a/0): Pays.
-- [5-b/1](https://app.logrocket.com/org/app/s/5-b/1): Leaves.
-- [5-c/2](https://app.logrocket.com/org/app/s/5-c/2)
+- [Session 1](https://app.logrocket.com/org/app/s/5-a/0): Pays.
+- [Session 2](https://app.logrocket.com/org/app/s/5-b/1): Leaves.
+- [Session 3](https://app.logrocket.com/org/app/s/5-c/2)
 
 [All sessions of this user](https://app.logrocket.com/org/app/sessions?u=42)
 
@@ -158,9 +159,9 @@ fn scripts_other_than_latin() {
 
 ## Sessions
 
-- [5-а/0](https://app.logrocket.com/org/app/s/5-%D0%B0/0): 用户**无法付款**，然后离开。
-- [5-b/0](https://app.logrocket.com/org/app/s/5-b/0): کاربر می‌خواهد **پرداخت** کند.
-- [5-c/0](https://app.logrocket.com/org/app/s/5-c/0): उपयोगकर्ता **भुगतान** नहीं कर सका। 👩‍💻 ❤️
+- [Session 1](https://app.logrocket.com/org/app/s/5-%D0%B0/0): 用户**无法付款**，然后离开。
+- [Session 2](https://app.logrocket.com/org/app/s/5-b/0): کاربر می‌خواهد **پرداخت** کند.
+- [Session 3](https://app.logrocket.com/org/app/s/5-c/0): उपयोगकर्ता **भुगतान** नहीं कर सका। 👩‍💻 ❤️
 
 [All sessions of this user](https://app.logrocket.com/org/app/sessions?u=%E5%B0%8F%E6%9E%97)
 
@@ -223,8 +224,8 @@ fn what_the_caller_and_the_ids_say_is_text() {
 
 ## Sessions
 
-- [a\\](`https://evil.com`)/../\\<i\\>](https://app.logrocket.com/org/app/s/a%5D%28https:%2F%2Fevil.com%29%2F../%3Ci%3E): x
-- ../0: y
+- [Session 1](https://app.logrocket.com/org/app/s/a%5D%28https:%2F%2Fevil.com%29%2F../%3Ci%3E): x
+- Session 2 (../0): y
 
 [All sessions of this user](https://app.logrocket.com/org/app/sessions?u=u%0A%23%20%5Bx%5D%28https%3A%2F%2Fevil.com%29)
 

@@ -161,9 +161,10 @@ async fn the_highlights_are_markdown_for_those_who_want_it() {
         assert!(ready.text.contains(link), "{link}: {}", ready.text);
     }
     let app_url = format!("https://app.logrocket.com/{}", world.log_rocket.app_id());
-    for session in result["sessions"].as_array().unwrap() {
-        let name = format!("{}/{}", session["recordingID"].as_str().unwrap(), session["sessionID"]);
-        assert!(ready.text.contains(&format!("\n- [{name}]({app_url}/s/{name}): ")), "{}", ready.text);
+    for (number, session) in (1..).zip(result["sessions"].as_array().unwrap()) {
+        let path = format!("{}/{}", session["recordingID"].as_str().unwrap(), session["sessionID"]);
+        let line = format!("\n- [Session {number}]({app_url}/s/{path}): ");
+        assert!(ready.text.contains(&line), "{}", ready.text);
         for link in links_of(session["highlights"].as_str().unwrap()) {
             assert!(ready.text.contains(link), "{link}: {}", ready.text);
         }

@@ -5,6 +5,7 @@
 mod callbacks;
 mod crashes;
 mod crashes_later;
+mod deliveries;
 mod events;
 mod failures;
 mod forgery;

@@ -114,7 +114,10 @@ fn records(associations: &Value, world: &World) -> Result<String, Refusal> {
                 Some(214) => "deal",
                 Some(228) => "ticket",
                 _ => {
-                    return Err(invalid("Invalid associationTypeId", "associationTypeId is none of a note's"));
+                    return Err(invalid(
+                        "Invalid associationTypeId",
+                        "associationTypeId is none of a note's",
+                    ));
                 }
             };
             records.push(format!("{object} {id}"));
