@@ -63,22 +63,18 @@ pub(super) fn check(call: &Call, world: &World, options: &Options) -> Verdict {
             }
         }
     }
-    let answer = json!({"FailedEntryCount": failed, "Entries": results});
+    let answer = json!({"FailedEntryCount": failed, "Entries": &results});
     let reply = Reply::json(200, answer).of_type("application/x-amz-json-1.1");
-    let id = results_id(&results);
+    let taken = |reply| {
+        let mut sight = Sight::new(format!("bus {last_bus}"), shown.join("\n"));
+        sight.id = results.iter().find_map(|result| result["EventId"].as_str()).map(str::to_owned);
+        if shown.is_empty() { Taken::new(reply) } else { Taken::new(reply).seen(sight) }
+    };
     match (complaint, failed == entries.len()) {
         (Some(why), true) => Err(reply.because(why)),
-        (Some(why), false) => Ok(Taken::new(reply).but_lost(why)),
-        (None, _) => {
-            let mut sight = Sight::new(format!("bus {last_bus}"), shown.join("\n"));
-            sight.id = id;
-            Ok(Taken::new(reply).seen(sight))
-        }
+        (Some(why), false) => Ok(taken(reply).but_lost(why)),
+        (None, _) => Ok(taken(reply)),
     }
-}
-
-fn results_id(results: &[Value]) -> Option<String> {
-    results.first().and_then(|result| result["EventId"].as_str()).map(str::to_owned)
 }
 
 /// As AWS computes it.

@@ -114,7 +114,7 @@ pub struct Received {
     pub method: String,
     /// Its path, without the query.
     pub path: String,
-    /// Its headers but `authorization`, in lower case.
+    /// Its headers but `authorization` and `x-amz-security-token`, in lower case.
     pub headers: BTreeMap<String, String>,
     /// Its body: JSON, a form as an object without `client_secret`, or else a string.
     pub body: Value,

@@ -15,7 +15,7 @@
 use serde_json::Value;
 
 use super::behaviour::Place;
-use super::slack::MARKDOWN_LIMIT;
+use super::slack::{MARKDOWN_LIMIT, heard};
 use super::text;
 use super::vendor::{Call, Kind, Refusal, Reply, Sight, Taken, Verdict, place, units};
 use super::{Options, World};
@@ -50,7 +50,7 @@ pub(super) fn check(call: &Call, world: &World, options: &Options) -> Verdict {
     };
     let mut shown = Vec::new();
     match body.get("blocks") {
-        None => shown.extend(plain.map(|plain| text::from_plain(&text::unescape(plain)))),
+        None => shown.extend(plain.map(|plain| heard(plain, text::from_plain(&text::unescape(plain))))),
         Some(Value::Array(blocks)) => shown = lines_of(blocks)?,
         Some(_) => return refused("invalid_blocks_format"),
     }
@@ -73,11 +73,11 @@ fn lines_of(blocks: &[Value]) -> Result<Vec<String>, Refusal> {
             Some("markdown") => {
                 let text = block["text"].as_str();
                 markdown += text.map_or(0, units);
-                text.map(|text| text::from_markdown(&text::unescape(text)))
+                text.map(|text| heard(text, text::from_markdown(&text::unescape(text))))
             }
             Some("section" | "header") => {
                 let text = block["text"]["text"].as_str().filter(|text| units(text) <= 3000);
-                text.map(|text| text::from_plain(&text::unescape(text)))
+                text.map(|text| heard(text, text::from_plain(&text::unescape(text))))
             }
             Some("context" | "rich_text" | "actions") => Some(text::from_payload(block)),
             Some("divider" | "image") => Some(String::new()),

@@ -261,9 +261,13 @@ async fn slack_posts_what_is_right_and_answers_its_timestamp() {
     assert_eq!(answer["message"]["thread_ts"], ts);
     assert_eq!((&answer["channel"], &answer["warning"]), (&json!("C0SUPPORT"), &json!("missing_charset")));
 
-    let [first, second] = &world.destinations.messages()[..] else { panic!("two messages") };
+    let [first, second] = &world.destinations.messages()[..] else { panic!() };
     assert_eq!((first.place.as_str(), first.text.as_str()), ("C0SUPPORT", "It fails (https://x.test/a)."));
     assert_eq!((second.thread.as_deref(), first.id.as_deref()), (Some(ts), Some(ts)));
+    for (text, told) in [("<!channel> hi", true), ("&lt;!channel&gt; hi", false), ("a < b <@U1>", true)] {
+        world.send(world.slack().with("/markdown_text", json!(text))).await;
+        assert_eq!(world.seen().text.contains("(notifies "), told, "{}", world.seen().text);
+    }
     let call = &world.destinations.received()[0];
     assert!(call.accepted && !call.headers.contains_key("authorization"));
     assert_eq!((call.path.as_str(), call.status), ("/slack/api/chat.postMessage", Some(200)));
