@@ -9,9 +9,9 @@
 //! - An event for a bus that is not there gets its `EventId`, and is gone: recorded here as not accepted.
 //!
 //! Sources: botocore 1.44.5 (`events/2015-10-07`),
-//! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html>,
-//! <https://github.com/localstack/localstack> (`services/events`, which is checked against AWS: buses, texts of errors).
-//! Not verified: that a bus of another account behaves the same.
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/events/CalculatePutEventsEntrySize.html>,
+//! <https://github.com/localstack/localstack> (`services/events`: buses that are not there, texts of errors).
+//! Not verified: the month of the new limit; that AWS itself says nothing of a bus that is not there.
 
 use serde_json::{Value, json};
 

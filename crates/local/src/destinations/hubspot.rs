@@ -13,8 +13,8 @@
 //! Sources: <https://developers.hubspot.com/docs/api-reference/crm-notes-v3/guide>,
 //! <https://github.com/HubSpot/HubSpot-public-api-spec-collection> (`CRM/Notes`, v3),
 //! <https://developers.hubspot.com/docs/api-reference/error-handling>.
-//! Not verified: what an association with a record that is not there is answered (404 or 400); that `Retry-After`
-//! always comes with a 429; the four type ids beyond HubSpot's examples (202) and public code.
+//! Not verified: 423, 477 and 521 to 524; the categories beside `VALIDATION_ERROR`; what an association with a record that is not there is answered (404 or 400); that `Retry-After`
+//! always comes with a 429; the four type ids beyond HubSpot's examples (202) and public code (228).
 
 use serde_json::{Value, json};
 

@@ -11,11 +11,11 @@
 //!   `ENTITY_IS_DELETED`, `UNABLE_TO_LOCK_ROW` (for later), 503 `SERVER_UNAVAILABLE`.
 //!
 //! Sources: <https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_oauth_client_credentials_flow.htm>,
-//! <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/errorcodes.htm>,
-//! <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/dome_sobject_create.htm>,
-//! <https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_task.htm>.
-//! Not verified: the codes of a wrong `WhatId` among `MALFORMED_ID` and `FIELD_INTEGRITY_EXCEPTION`; the text of
-//! `INVALID_CROSS_REFERENCE_KEY`.
+//! <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api/dome_sobject_create.htm>,
+//! <https://nango.dev/blog/fix-salesforce-invalid-session-id-error>.
+//! Not verified: the limits of a task's fields (the page of `Task` was not to be had); the bodies of the token's
+//! errors; whether a wrong `WhatId` is `MALFORMED_ID` or `FIELD_INTEGRITY_EXCEPTION`; `INVALID_CROSS_REFERENCE_KEY`.
+//! The texts of `REQUEST_LIMIT_EXCEEDED` and `MALFORMED_ID` are from public code.
 
 use serde_json::{Map, Value, json};
 

@@ -6,9 +6,10 @@
 //! - `internal_error` and `fatal_error` say that a part of the work may have been done.
 //! - JSON without a charset is taken, with a `warning`.
 //!
-//! Sources: <https://docs.slack.dev/reference/methods/chat.postMessage>, <https://docs.slack.dev/apis/web-api/rate-limits>,
-//! <https://github.com/slackapi/node-slack-sdk> (`packages/web-api/src/types/request/chat.ts`).
-//! Not verified: what Slack says to a malformed `thread_ts`; which unit its characters are.
+//! Sources: <https://docs.slack.dev/reference/methods/chat.postEphemeral> (a copy; the errors of both methods are the
+//! same list), <https://github.com/slackapi/node-slack-sdk> (`packages/web-api/src/types/request/chat.ts`).
+//! Not verified: `invalid_thread_ts`, `invalid_json` and `unknown_method` (on none of these pages); that a missing
+//! charset is a warning; which unit its characters are.
 
 use serde_json::{Value, json};
 

@@ -8,9 +8,10 @@
 //! - Blocks of more than some 13,200 characters in all are `msg_blocks_too_long`, though no page says so.
 //!
 //! Sources: <https://api.slack.com/changelog/2016-05-17-changes-to-errors-for-incoming-webhooks>,
-//! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>,
-//! <https://docs.slack.dev/reference/block-kit/blocks/markdown-block>, <https://github.com/slackapi/bolt-js/issues/2509>.
-//! Not verified: the status of `no_service` beyond what people report (404), the body of the 429.
+//! <https://github.com/slackapi/node-slack-sdk> (`packages/types/src/block-kit/blocks.ts`),
+//! <https://github.com/slackapi/bolt-js/issues/2509>.
+//! Not verified: the status of `no_service` (people report 404); the body of the 429; that 12,000 is for all markdown
+//! blocks together; the limits of 50 blocks and of a section's 3,000 characters beyond what people report.
 
 use serde_json::Value;
 

@@ -7,7 +7,6 @@
 //!   `ValidationException` for what is too long.
 //!
 //! Sources: botocore 1.44.5 (`stepfunctions/2016-11-23`),
-//! <https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html>,
 //! <https://github.com/aws-samples/amazon-mwaa-examples/issues/61> (the text of `TaskTimedOut`).
 //! Not verified: the texts of `InvalidOutput` and `TaskDoesNotExist`; that `ValidationException` carries no prefix.
 

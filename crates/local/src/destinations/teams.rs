@@ -10,10 +10,10 @@
 //! - Teams shows Adaptive Cards up to version 1.5; a `TextBlock` holds bold, italics, lists and links in Markdown, and
 //!   no headings, tables, images or HTML.
 //!
-//! Sources: <https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook>,
-//! <https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format>,
-//! <https://learn.microsoft.com/azure/logic-apps/logic-apps-workflow-actions-triggers> (`Request` answers 202).
-//! Not verified: that 28 KB is 28,672 bytes, and of the whole message; the bodies of 401 and 429.
+//! Sources: <https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook>
+//! (28 KB, of the older connectors), <https://learn.microsoft.com/microsoftteams/platform/concepts/cards/cards-format>.
+//! Not verified: that 28 KB is 28,672 bytes, of the whole message, and the same for workflows; that the 202 comes
+//! whatever the card is; the bodies of 401, 404 and 429 (`WorkflowTriggerIsNotEnabled` is what people report); 1.5.
 
 use serde_json::{Value, json};
 

@@ -399,8 +399,7 @@ pub(super) fn aws_error(status: u16, kind: &str, message: &str) -> Reply {
 /// Whether the call is signed for that service (the signature itself is not computed again), and is that operation of
 /// it in that version of the protocol.
 ///
-/// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-authentication-methods.html>,
-/// <https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>.
+/// Tried with botocore 1.43, which takes these answers for AWS's. The texts of the refusals are not verified.
 pub(super) fn aws_operation<'a>(
     call: &'a Call,
     service: &str,

@@ -8,12 +8,11 @@
 //! - 401 `{"error": "Couldn't authenticate you"}`; 404 `RecordNotFound`; 422 `RecordInvalid` with `details`, also for
 //!   any update of a closed ticket; 429 with `Retry-After`, for more than 30 updates of one ticket in ten minutes too.
 //!
-//! Sources: <https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/>,
-//! <https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/>,
-//! <https://developer.zendesk.com/documentation/ticketing/managing-tickets/creating-and-updating-tickets/>,
-//! <https://developer.zendesk.com/api-reference/introduction/rate-limits/>.
-//! Not verified: the limit of a comment's size (64 KB is what people report), the body of the 429, the answer to a body
-//! that is not JSON; the texts of 409 and of the closed ticket are from public test suites.
+//! Sources: <https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/>,
+//! <https://developer.zendesk.com/documentation/ticketing/managing-tickets/creating-and-updating-tickets/>.
+//! Not verified: the limit of a comment's size (64 KB is what people report); the texts of 401 and 403; the 429, its
+//! body and the limit per ticket (the page of rate limits was not to be had); the answer to a body that is not JSON.
+//! The texts of 409 and of the closed ticket are from public test suites.
 
 use serde_json::{Value, json};
 
