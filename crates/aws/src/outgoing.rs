@@ -11,7 +11,7 @@
 
 use model::address::{is_public, spelt_out};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{AUTHORIZATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderName, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Method, Request, RequestBuilder, Response, Url};
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +26,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// A name is tried at this many of its addresses: with thousands, one request of ours would scan a network.
 const MAX_ADDRESSES: usize = 8;
+
+const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// A client. It follows no redirect (one would carry a key elsewhere, or lead inside) and takes no proxy from the
 /// environment.
@@ -58,6 +60,8 @@ pub struct Answer {
     pub status: u16,
     /// `Retry-After`, as it was sent.
     pub retry_after: Option<String>,
+    /// `X-RateLimit-Reset`, as it was sent. What it means is the sender's to say.
+    pub rate_limit_reset: Option<String>,
     /// As much as was asked for; what is cut off makes it unreadable, which is what it is. That of an error is empty
     /// if it broke off.
     pub body: Vec<u8>,
@@ -169,14 +173,14 @@ impl Outgoing {
         let client = self.client_for(&request)?;
         let mut response = client.execute(request).await.map_err(decide)?;
         let status = response.status();
-        let retry_after = response.headers().get(RETRY_AFTER);
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+        let (retry_after, rate_limit_reset) = (header(RETRY_AFTER), header(RATE_LIMIT_RESET));
         let body = match read_body(&mut response, max_body).await {
             Ok(body) => body,
             Err(error) if needs_body && status.is_success() => return Err(decide(error)),
             Err(_) => Vec::new(),
         };
-        Ok(Answer { status: status.as_u16(), retry_after, body })
+        Ok(Answer { status: status.as_u16(), retry_after, rate_limit_reset, body })
     }
 
     /// The client that may send the request.

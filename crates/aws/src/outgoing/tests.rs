@@ -521,6 +521,21 @@ async fn what_hangs_ends_at_the_time_out() {
 }
 
 #[tokio::test]
+async fn what_says_when_to_come_back_is_kept_as_it_was_sent() {
+    let outgoing = Outgoing::trusted().unwrap();
+    let told = "HTTP/1.1 429 Slow\r\nRetry-After: Sun, 12 May 2024 02:31:30 GMT\r\nX-RateLimit-Reset: 1487332520\r\n\r\n";
+    for (said, retry_after, reset) in [
+        (told, Some("Sun, 12 May 2024 02:31:30 GMT"), Some("1487332520")),
+        ("HTTP/1.1 429 Slow\r\nx-ratelimit-reset: soon\r\n\r\n", None, Some("soon")),
+        ("HTTP/1.1 429 Slow\r\n\r\n", None, None),
+    ] {
+        let server = Server::that(Does::Say(said)).await;
+        let answer = get(&outgoing, &server.url("/"), LONG).await.ok().unwrap();
+        assert_eq!((answer.retry_after.as_deref(), answer.rate_limit_reset.as_deref()), (retry_after, reset));
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_spoils_a_success_only() {
     let outgoing = Outgoing::trusted().unwrap();
     for (broken, status) in [

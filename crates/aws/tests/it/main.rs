@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod equal_to_rules;
+mod full;
 mod given;
 mod one_call;
 mod queries;
