@@ -29,10 +29,10 @@ $(TOOLS)/.installed: tools/requirements.txt
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-demo: tools ## one request's whole way, on this machine, with no account
+demo: tools ## one request's whole way, to what Slack and Zendesk show of it, on this machine, with no account
 	cargo run $(LOCKED) --package local -- demo
 
-dev: tools ## the same, kept running for curl
+dev: tools ## the same, kept running for curl, with every destination's stand-in
 	cargo run $(LOCKED) --package local -- dev
 
 # The integration tests come last, so that what is printed last is a count of tests and not of none. The selection of

@@ -141,6 +141,8 @@ pub struct Try {
     pub key: DeliveryKey,
     /// See [`Delivery::in_flight_until`].
     pub until: Time,
+    /// See [`Delivery::tries`]: this one is counted.
+    pub tries: u32,
     /// What earlier tries got done.
     pub progress: Progress,
 }
@@ -256,7 +258,8 @@ impl Record {
                 delivery.tries += 1;
                 delivery.next_at = now.plus(backoff(delivery.tries));
                 delivery.in_flight_until = Some(until);
-                taken.push(Try { key, until, progress: delivery.progress.clone() });
+                let (tries, progress) = (delivery.tries, delivery.progress.clone());
+                taken.push(Try { key, until, tries, progress });
             }
         }
         record.plan_deliveries(now);

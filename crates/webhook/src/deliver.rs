@@ -15,7 +15,7 @@ use model::secrets::WebhookSecrets;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// The longest that a destination is waited for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -74,7 +74,13 @@ impl App {
         let current = Mutex::new(record.clone());
         let works = tries.iter().map(|this| async {
             let answer = self.make(&record, contents.as_ref(), this, &secrets, deadline).await;
-            self.mark(&current, this, &answer, deadline).await
+            // Lambda would end all that goes on beyond it, the marks of others among them.
+            let marked = timeout_at(deadline, self.mark(&current, this, &answer)).await;
+            marked.unwrap_or_else(|_| {
+                let (id, delivery) = (record.request_id.as_str(), this.key.to_string());
+                tracing::error!(requestID = id, delivery, "a mark is not written in time");
+                None
+            })
         });
         let states = join_all(works).await;
         let count = |state| states.iter().filter(|end| **end == Some(state)).count();
@@ -147,14 +153,13 @@ impl App {
         self.vendors.deliver(handover, &current.destinations).await
     }
 
-    /// Writes down how a try ended, for as long as there is time: a delivery that is not marked is made again. Answers
-    /// how the delivery stands; `None` if it is not this try's to say.
+    /// Writes down how a try ended, however often the table has to be asked: a delivery that is not marked is made
+    /// again. Answers how the delivery stands; `None` if it is not this try's to say.
     async fn mark(
         &self,
         current: &Mutex<Record>,
         this: &Try,
         answer: &DeliveryAnswer,
-        deadline: Instant,
     ) -> Option<DeliveryState> {
         let mut current = current.lock().await;
         let jitter = jitter();
@@ -179,9 +184,6 @@ impl App {
                 Err(error) => {
                     let error = aws::telemetry::chain(&error);
                     tracing::error!(requestID = id, delivery = %this.key, error, "a mark is not written");
-                    if Instant::now() + MARK_AGAIN_AFTER >= deadline {
-                        return None;
-                    }
                     sleep(MARK_AGAIN_AFTER).await;
                 }
             }
@@ -190,16 +192,23 @@ impl App {
 
     fn report(&self, record: &Record, this: &Try, answer: &DeliveryAnswer) -> DeliveryState {
         let state = record.deliveries.get(&this.key).map_or(DeliveryState::Failed, |mark| mark.state);
-        let target = record.destinations.get(this.key.destination).map(|each| each.target.type_name());
+        let destination = record.destinations.get(this.key.destination).map(|each| each.target.type_name());
         let (id, delivery) = (record.request_id.as_str(), this.key.to_string());
         match (state, answer) {
             (DeliveryState::Delivered, _) => {
-                tracing::info!(requestID = id, delivery, target, "delivered");
+                tracing::info!(requestID = id, delivery, destination, "delivered");
             }
             (_, DeliveryAnswer::Delivered { .. }) => {}
             (state, DeliveryAnswer::Refused { error, .. } | DeliveryAnswer::Again { error, .. }) => {
                 let given_up = state == DeliveryState::Failed;
-                tracing::warn!(requestID = id, delivery, target, error, givenUp = given_up, "not delivered");
+                tracing::warn!(
+                    requestID = id,
+                    delivery,
+                    destination,
+                    error,
+                    givenUp = given_up,
+                    "not delivered"
+                );
             }
         }
         state

@@ -45,8 +45,9 @@ impl App {
         };
         let contents = self.contents(record);
         let answer = self.make(record, contents.as_ref(), this, &secrets, deadline).await;
-        let target = record.destinations.first().map(|destination| destination.target.type_name());
-        tracing::info!(target, delivered = matches!(answer, DeliveryAnswer::Delivered { .. }), "tried out");
+        let destination = record.destinations.first().map(|destination| destination.target.type_name());
+        let delivered = matches!(answer, DeliveryAnswer::Delivered { .. });
+        tracing::info!(destination, delivered, "tried out");
         Ok(Tried::from(answer))
     }
 

@@ -291,8 +291,8 @@ struct World {
     places: HashMap<(Kind, String), Place>,
     received: Vec<Received>,
     messages: Vec<Message>,
-    /// When each ticket was last updated.
-    tickets: HashMap<String, String>,
+    /// What was done to each ticket, as Zendesk's audits tell it.
+    tickets: HashMap<String, Vec<Value>>,
     /// Salesforce's that are good.
     access_tokens: HashSet<String>,
     tasks: HashMap<String, Task>,

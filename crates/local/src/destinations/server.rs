@@ -165,9 +165,7 @@ fn settle(world: &mut World, call: &Call, options: &Options) -> Reply {
     };
     match taken.effect {
         Effect::None => {}
-        Effect::TicketUpdated { id, at } => {
-            world.tickets.insert(id, at);
-        }
+        Effect::TicketUpdated { id, audit } => world.tickets.entry(id).or_default().push(audit),
         Effect::TokenIssued(token) => {
             world.access_tokens.insert(token);
         }

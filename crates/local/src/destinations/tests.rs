@@ -362,6 +362,24 @@ async fn zendesk_takes_internal_notes_and_tells_public_ones() {
 }
 
 #[tokio::test]
+async fn zendesk_tells_what_was_done_to_a_ticket_the_latest_first() {
+    let world = world().await;
+    let audits = || {
+        let mut ask = world.zendesk().path("/zendesk/api/v2/tickets/35436/audits.json");
+        ask.method = Method::GET;
+        ask
+    };
+    assert_eq!(world.answer(audits()).await["audits"], json!([]));
+    for mark in ["one", "two"] {
+        world.send(world.zendesk().with("/ticket/metadata", json!({ "mark": mark }))).await;
+    }
+    let told = world.answer(audits()).await;
+    let marks: Vec<_> =
+        told["audits"].as_array().unwrap().iter().map(|each| &each["metadata"]["custom"]).collect();
+    assert_eq!(marks, [&json!({ "mark": "two" }), &json!({ "mark": "one" })]);
+}
+
+#[tokio::test]
 async fn zendesk_refuses() {
     let world = world().await;
     for (id, place) in [("404", Place::Missing), ("422", Place::Closed), ("403", Place::Foreign)] {

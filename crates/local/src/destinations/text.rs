@@ -5,7 +5,7 @@
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use serde_json::Value;
 
-/// Markdown, without its marks; a link's address stands behind its text.
+/// Markdown, without its marks but those of quotes and items; a link's address stands behind its text.
 pub(super) fn from_markdown(markdown: &str) -> String {
     let mut lines = Lines::default();
     let mut targets = Vec::new();
@@ -21,14 +21,12 @@ pub(super) fn from_markdown(markdown: &str) -> String {
             }
             Event::End(TagEnd::Link | TagEnd::Image) => lines.target(targets.pop()),
             Event::Start(Tag::Item) => lines.item(),
-            Event::Start(Tag::Paragraph | Tag::Heading { .. } | Tag::CodeBlock(_) | Tag::BlockQuote(_))
-            | Event::End(
-                TagEnd::Paragraph
-                | TagEnd::Heading(_)
-                | TagEnd::CodeBlock
-                | TagEnd::Item
-                | TagEnd::BlockQuote(_),
-            ) => lines.end(),
+            Event::Start(Tag::BlockQuote(_)) => lines.quote(true),
+            Event::End(TagEnd::BlockQuote(_)) => lines.quote(false),
+            Event::Start(Tag::Paragraph | Tag::Heading { .. } | Tag::CodeBlock(_))
+            | Event::End(TagEnd::Paragraph | TagEnd::Heading(_) | TagEnd::CodeBlock | TagEnd::Item) => {
+                lines.end();
+            }
             _ => {}
         }
     }
@@ -57,9 +55,10 @@ pub(super) fn from_html(html: &str) -> String {
             ("a", false) => targets.push(tag.href),
             ("a", true) => lines.target(targets.pop().flatten()),
             ("li", false) => lines.item(),
+            ("blockquote", closes) => lines.quote(!closes),
             (
-                "p" | "br" | "div" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "ul" | "ol" | "li"
-                | "blockquote" | "pre" | "hr" | "table" | "tr",
+                "p" | "br" | "div" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "ul" | "ol" | "li" | "pre"
+                | "hr" | "table" | "tr",
                 _,
             ) => lines.end(),
             _ => {}
@@ -221,6 +220,8 @@ struct Lines {
     line: String,
     /// Whether the line begins an item of a list.
     marker: bool,
+    /// How many quotes it stands in.
+    quotes: usize,
 }
 
 impl Lines {
@@ -236,6 +237,11 @@ impl Lines {
     fn item(&mut self) {
         self.end();
         self.marker = true;
+    }
+
+    fn quote(&mut self, opens: bool) {
+        self.end();
+        self.quotes = if opens { self.quotes + 1 } else { self.quotes.saturating_sub(1) };
     }
 
     /// The address of a link whose text has just ended.
@@ -254,7 +260,7 @@ impl Lines {
             return;
         }
         let marker = if std::mem::take(&mut self.marker) { "• " } else { "" };
-        self.done.push(format!("{marker}{line}"));
+        self.done.push(format!("{}{marker}{line}", "> ".repeat(self.quotes)));
     }
 
     fn finish(mut self) -> String {
@@ -270,9 +276,10 @@ mod tests {
 
     #[test]
     fn markdown_becomes_lines_with_its_links_addresses() {
-        let text =
-            from_markdown("# Title\n\nThe *user* [pays](https://x.test/a)\ntwice.\n\n- one\n- two\n\n`code`");
-        assert_eq!(text, "Title\nThe user pays (https://x.test/a) twice.\n• one\n• two\ncode");
+        let text = from_markdown(
+            "# Title\n\n> Why?\n\nThe *user* [pays](https://x.test/a)\ntwice.\n\n- one\n- two\n\n`code`",
+        );
+        assert_eq!(text, "Title\n> Why?\nThe user pays (https://x.test/a) twice.\n• one\n• two\ncode");
     }
 
     #[test]
@@ -280,6 +287,7 @@ mod tests {
         let html = "<p>A &lt;b&gt; &amp; <strong>c</strong></p><script>alert(1)</script><ul><li>one</li><li>two</li></ul>\
                     <p onclick=\"x('>')\">see <a href=\"https://x.test/?a=1&amp;b=2\">this</a><!-- no --> 1 < 2</p>";
         assert_eq!(from_html(html), "A <b> & c\n• one\n• two\nsee this (https://x.test/?a=1&b=2) 1 < 2");
+        assert_eq!(from_html("<blockquote><p>Why?</p></blockquote><p>So.</p>"), "> Why?\nSo.");
         assert_eq!(from_html("<style>p{"), "");
         assert_eq!(from_html("a<"), "a<");
         assert_eq!(from_html("&#x41;&#66;&nope;&"), "AB&nope;&");

@@ -315,7 +315,7 @@ pub(super) enum Effect {
     /// The ticket was updated at that time.
     TicketUpdated {
         id: String,
-        at: String,
+        audit: Value,
     },
     /// This access token is good from now on.
     TokenIssued(String),

@@ -4,7 +4,8 @@
 //!   `email/token:apiToken`; `{"ticket": {"comment": {"html_body": …, "public": false}}}`. Without `public` the
 //!   comment is as the ticket's first one was: seen by the requester.
 //! - `safe_update: true` with `updated_stamp` (the ticket's `updated_at`): 409 `UpdateConflict` if it changed since.
-//! - 200 `{"ticket": …, "audit": {"id", "events"}}`. `GET` of the same path gives the ticket.
+//! - 200 `{"ticket": …, "audit": {"id", "events", "metadata"}}`, whose `metadata.custom` is the update's `metadata`.
+//!   `GET` of the same path gives the ticket, of its `/audits.json` what was done to it, here always the latest first.
 //! - 401 `{"error": "Couldn't authenticate you"}`; 404 `RecordNotFound`; 422 `RecordInvalid` with `details`, also for
 //!   any update of a closed ticket; 429 with `Retry-After`, for more than 30 updates of one ticket in ten minutes too.
 //!
@@ -30,7 +31,10 @@ pub(super) fn check(call: &Call, world: &World) -> Verdict {
     if call.basic().is_none_or(|given| given != expected) {
         return Err(error("Couldn't authenticate you").because("the credentials"));
     }
-    let ticket = call.rest.strip_prefix("/api/v2/tickets/").map(|id| id.strip_suffix(".json").unwrap_or(id));
+    let path = call.rest.strip_suffix(".json").unwrap_or(&call.rest);
+    let audits = call.method == "GET" && path.ends_with("/audits");
+    let path = if audits { path.trim_end_matches("/audits") } else { path };
+    let ticket = path.strip_prefix("/api/v2/tickets/");
     let Some(id) = ticket.filter(|id| id.parse::<u64>().is_ok()) else {
         return Err(error("InvalidEndpoint").because("no path of a ticket"));
     };
@@ -40,7 +44,13 @@ pub(super) fn check(call: &Call, world: &World) -> Verdict {
         Place::Foreign => return Err(error("Forbidden").because("not this agent's ticket")),
         Place::Open | Place::Closed => {}
     }
-    let stamp = world.tickets.get(id).cloned().unwrap_or_else(|| rfc3339(world.begun_ms));
+    let done = world.tickets.get(id).map_or(&[][..], Vec::as_slice);
+    let stamp = done.last().and_then(|audit| audit["created_at"].as_str());
+    let stamp = stamp.map_or_else(|| rfc3339(world.begun_ms), str::to_owned);
+    if audits {
+        let latest: Vec<&Value> = done.iter().rev().collect();
+        return Ok(Taken::new(Reply::json(200, json!({ "audits": latest, "next_page": null }))));
+    }
     if call.method == "GET" {
         return Ok(Taken::new(Reply::json(200, json!({"ticket": ticket_json(call, id, state, &stamp)}))));
     }
@@ -84,15 +94,16 @@ pub(super) fn check(call: &Call, world: &World) -> Verdict {
         _ => return Err(invalid("comment", "Public: is not a boolean")),
     };
     let (audit, event, at) = (900_000 + call.number, 800_000 + call.number, call.at());
-    let answer = json!({
-        "ticket": ticket_json(call, id, state, &at),
-        "audit": {"id": audit, "ticket_id": id.parse::<u64>().unwrap_or_default(), "created_at": at,
-            "events": [{"id": event, "type": "Comment", "public": public, "html_body": comment["html_body"]}]},
+    let done = json!({
+        "id": audit, "ticket_id": id.parse::<u64>().unwrap_or_default(), "created_at": at,
+        "metadata": {"system": {}, "custom": update.get("metadata").cloned().unwrap_or_else(|| json!({}))},
+        "events": [{"id": event, "type": "Comment", "public": public, "html_body": comment["html_body"]}],
     });
+    let answer = json!({"ticket": ticket_json(call, id, state, &at), "audit": done});
     let place = if public { format!("ticket {id}, public") } else { format!("ticket {id}, internal note") };
     Ok(Taken::new(Reply::json(200, answer))
         .seen(Sight::new(place, html).id(audit))
-        .doing(Effect::TicketUpdated { id: id.to_owned(), at }))
+        .doing(Effect::TicketUpdated { id: id.to_owned(), audit: done }))
 }
 
 fn ticket_json(call: &Call, id: &str, state: Place, updated_at: &str) -> Value {

@@ -1,5 +1,5 @@
-//! The project on this machine: the real binaries under `cargo lambda watch`, an embedded DynamoDB and a LogRocket
-//! simulator.
+//! The project on this machine: the real binaries under `cargo lambda watch`, an embedded DynamoDB, a LogRocket
+//! simulator, and stand-ins for the destinations.
 
 mod demo;
 mod dev;
@@ -11,13 +11,14 @@ mod watch;
 use std::error::Error as _;
 use std::process::ExitCode;
 
+use local::destinations::Destinations;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use stack::{Mode, Stack, StackError};
 
 const USAGE: &str = "usage: local demo | local dev
 
-  demo  asks for one user's highlights, waits for them, prints them, stops everything
+  demo  asks for one user's highlights, waits for them, prints them and what Slack and Zendesk show, stops everything
   dev   keeps everything running until Ctrl-C, for curl
 
 Runs inside the project, with `cargo-lambda` on the PATH.";
@@ -67,7 +68,7 @@ async fn run(mode: Mode) -> Result<(), Error> {
         () = interruption.wait() => return Err(Error::Interrupted),
     };
     let outcome = tokio::select! {
-        outcome = use_stack(mode, &stack.access) => outcome,
+        outcome = use_stack(mode, &stack.access, &stack.destinations) => outcome,
         status = stack.watch.ended() => Err(Error::WatchEnded(status)),
         () = interruption.wait() => match mode {
             Mode::Demo => Err(Error::Interrupted),
@@ -81,9 +82,9 @@ async fn run(mode: Mode) -> Result<(), Error> {
     outcome
 }
 
-async fn use_stack(mode: Mode, access: &stack::Access) -> Result<(), Error> {
+async fn use_stack(mode: Mode, access: &stack::Access, destinations: &Destinations) -> Result<(), Error> {
     match mode {
-        Mode::Demo => demo::run(access).await.map_err(Error::Demo),
+        Mode::Demo => demo::run(access, destinations).await.map_err(Error::Demo),
         Mode::Dev => {
             dev::explain(access);
             std::future::pending().await

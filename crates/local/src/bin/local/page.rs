@@ -1,4 +1,4 @@
-//! Markdown on a terminal: wrapped text, links as numbered footnotes.
+//! Markdown and messages on a terminal: wrapped text, links as numbered footnotes.
 //!
 //! Highlights are AI text about what strangers typed: no control character of theirs reaches the terminal.
 
@@ -10,11 +10,13 @@ pub struct Page {
     styled: bool,
     text: String,
     links: Vec<String>,
+    /// How many of them have been listed.
+    listed: usize,
 }
 
 impl Page {
     pub fn new(width: usize, styled: bool) -> Page {
-        Page { width, styled, text: String::new(), links: Vec::new() }
+        Page { width, styled, text: String::new(), links: Vec::new(), listed: 0 }
     }
 
     pub fn heading(&mut self, text: &str) {
@@ -42,15 +44,37 @@ impl Page {
         self.flush(&mut block);
     }
 
-    /// The page, with the links that it refers to at its end.
-    pub fn finish(mut self) -> String {
-        if !self.links.is_empty() {
-            self.gap();
-            for (index, link) in std::mem::take(&mut self.links).iter().enumerate() {
-                self.line(&format!("[{}] {link}", index + 1));
+    /// A message in a frame that is open to the right, where long words may stand out. Of its plain lines each is a
+    /// paragraph or an item; a link in them is its text and, in brackets, its address.
+    pub fn message(&mut self, title: &str, lines: &str, foot: &str) {
+        self.gap();
+        self.border('┌', title);
+        let mut above = None;
+        for line in lines.lines() {
+            let line = self.with_footnotes(&printable(line));
+            let is_item = line.starts_with("• ");
+            if above.is_some_and(|above| !(above && is_item)) {
+                self.line("│");
+            }
+            above = Some(is_item);
+            let rest = if is_item { "│   " } else { "│ " };
+            for line in wrap(&line, self.width, "│ ", rest) {
+                self.line(&line);
             }
         }
-        self.text
+        self.border('└', foot);
+    }
+
+    /// What was written since the last time, with the links at its end that it is the first to refer to.
+    pub fn take(&mut self) -> String {
+        if self.listed < self.links.len() {
+            self.gap();
+            for index in self.listed..self.links.len() {
+                self.line(&format!("[{}] {}", index + 1, self.links[index]));
+            }
+            self.listed = self.links.len();
+        }
+        std::mem::take(&mut self.text)
     }
 
     fn event(&mut self, event: Event<'_>, block: &mut Block) {
@@ -159,6 +183,29 @@ impl Page {
         Some(index + 1)
     }
 
+    /// Each ` (https://…)` becomes a footnote.
+    fn with_footnotes(&mut self, line: &str) -> String {
+        let mut text = String::new();
+        let mut rest = line;
+        while let Some((before, link)) = rest.split_once(" (https://") {
+            let (address, after) = link.split_once(')').unwrap_or((link, ""));
+            text.push_str(before);
+            if let Some(number) = self.footnote(format!("https://{address}")) {
+                text.push_str(&format!(" [{number}]"));
+            }
+            rest = after;
+        }
+        text.push_str(rest);
+        text
+    }
+
+    fn border(&mut self, corner: char, text: &str) {
+        let text = printable(text);
+        let rule = "─".repeat(self.width.saturating_sub(text.chars().count() + 4));
+        let text = if self.styled { format!("\x1b[1m{text}\x1b[0m") } else { text };
+        self.line(&format!("{corner}─ {text} {rule}"));
+    }
+
     /// Writes the inline text that was gathered, wrapped behind its quote bars and its list marker.
     fn flush(&mut self, block: &mut Block) {
         let inline = std::mem::take(&mut block.inline);
@@ -243,7 +290,7 @@ mod tests {
     fn rendered(markdown: &str) -> String {
         let mut page = Page::new(40, false);
         page.markdown(markdown);
-        page.finish()
+        page.take()
     }
 
     #[test]
@@ -286,6 +333,21 @@ mod tests {
         let mut page = Page::new(40, false);
         page.heading("x\u{1b}]0;title\u{7}");
         page.plain("y\u{8}");
-        assert!(page.finish().starts_with("x]0;title\n"));
+        assert!(page.take().starts_with("x]0;title\n"));
+    }
+
+    #[test]
+    fn a_message_stands_in_a_frame_and_its_links_go_on_counting() {
+        let mut page = Page::new(40, false);
+        page.markdown("She [pays](https://x.test/a).");
+        assert_eq!(page.take(), "She pays [1].\n\n[1] https://x.test/a\n");
+        let lines = "Title\nShe pays (https://x.test/a), and so on and on.\n• one (https://x.test/b)\n• two, longer than the frame is wide\nEnd\u{1b}";
+        page.message("Slack", lines, "soon");
+        assert_eq!(
+            page.take(),
+            "┌─ Slack ───────────────────────────────\n│ Title\n│\n│ She pays [1], and so on and on.\n│\n│ • one [2]\n\
+             │ • two, longer than the frame is wide\n│\n│ End\n└─ soon ────────────────────────────────\n\n[2] https://x.test/b\n"
+        );
+        assert_eq!(page.take(), "");
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that runs: the table, the simulator, the two functions, the sweep.
+//! Everything that runs: the table and its stream, LogRocket, the destinations, the two functions, their sweeps.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use local::logrocket::{self, LogRocket, Options};
+use local::destinations::{self, Destinations};
+use local::logrocket::{self, LogRocket};
+use local::stream::{self, EventSource, Invoker, Mapping, MappingError};
 use local::table::{self, Table};
+use local::template::{self, Template};
 use serde_json::json;
 use tokio::process::Command;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -21,8 +24,8 @@ use crate::watch::{self, End, Watch};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// The simulated LogRocket's time to work, so that there is a PENDING to see.
 const CALLBACK_AFTER: Duration = Duration::from_secs(3);
-/// Where `dev` listens if it can, so that a shell's history stays useful.
-const DEV_PORT: u16 = 9000;
+/// Where `dev` listens if it can, so that a shell's history stays useful: the API, and the destinations with their page.
+const DEV_PORTS: (u16, u16) = (9000, 9001);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mode {
@@ -37,6 +40,10 @@ pub struct Access {
     pub url: String,
     pub token: String,
     pub simulator_url: String,
+    /// Of the stand-in destinations; a page for people stands there.
+    pub destinations_url: String,
+    /// How `cargo lambda` is called in any shell.
+    pub cargo_lambda: String,
     pub app_id: String,
     pub log_file: PathBuf,
 }
@@ -45,7 +52,9 @@ pub struct Access {
 pub struct Stack {
     pub access: Access,
     pub watch: Watch,
-    sweep: Sweep,
+    pub destinations: Destinations,
+    sweeps: JoinSet<()>,
+    stream: EventSource,
     _table: Table,
     _simulator: LogRocket,
 }
@@ -58,10 +67,20 @@ pub enum StackError {
     Write { path: PathBuf, source: io::Error },
     #[error("no free port")]
     Port(#[source] io::Error),
+    #[error("the template cannot be read")]
+    Template(#[from] template::Error),
     #[error("the table did not start")]
     Table(#[from] table::Error),
+    #[error("the template does not say how the table's stream feeds webhook")]
+    Mapping(#[from] MappingError),
+    #[error("the template has no event source mapping of the table's stream")]
+    NoMapping,
+    #[error("the table's stream cannot be read")]
+    Stream(#[from] stream::Error),
     #[error("the LogRocket simulator did not start")]
     Simulator(#[from] logrocket::Error),
+    #[error("the stand-in destinations did not start")]
+    Destinations(#[from] destinations::Error),
     #[error("cannot make an HTTP client")]
     Client(#[from] reqwest::Error),
     #[error("cannot run cargo")]
@@ -87,27 +106,38 @@ impl Stack {
             .map_err(|source| StackError::Write { path: scratch.clone(), source })?;
 
         let step = Step::begin();
-        let table = Table::start(&root.join("template.yaml")).await?;
+        let template = Template::read(&root.join("template.yaml"))?;
+        let mapping = Mapping::from_template(&template)?.ok_or(StackError::NoMapping)?;
+        let table = Table::from_template(&template).await?;
         step.done(format!("DynamoDB, in memory, with the table of template.yaml: {}", table.endpoint()));
 
         let step = Step::begin();
-        let options = Options { callback_after: CALLBACK_AFTER, ..Options::default() };
+        let options = logrocket::Options { callback_after: CALLBACK_AFTER, ..Default::default() };
         let simulator = LogRocket::start(options).await?;
         step.done(format!("LogRocket's simulator: {}", simulator.url()));
 
+        let step = Step::begin();
+        let port_of_destinations = port(mode, DEV_PORTS.1).map_err(StackError::Port)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port_of_destinations));
+        let options = destinations::Options { address, ..Default::default() };
+        let destinations = Destinations::start(options).await?;
+        step.done(format!("Stand-ins for Slack, Zendesk and the like: {}", destinations.url()));
+
         build(&root).await?;
 
-        let port = port(mode).map_err(StackError::Port)?;
+        let port = port(mode, DEV_PORTS.0).map_err(StackError::Port)?;
         let access = Access {
             client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?,
             url: format!("http://127.0.0.1:{port}"),
             token: random_key(),
             simulator_url: simulator.url(),
+            destinations_url: destinations.url(),
+            cargo_lambda: cargo_lambda(&root),
             app_id: simulator.app_id().to_owned(),
             log_file: scratch.join("functions.log"),
         };
         let env_file = scratch.join("functions.env");
-        write_env_file(&env_file, &environment(&access, &table, &simulator))
+        write_env_file(&env_file, &environment(&access, &table, &simulator, &destinations))
             .map_err(|source| StackError::Write { path: env_file.clone(), source })?;
 
         let step = Step::begin();
@@ -129,13 +159,19 @@ impl Stack {
         step.done(format!("request and webhook, under cargo lambda watch: {}", access.url));
         say(format!("    (their log: {})", access.log_file.display()));
 
-        Ok(Stack { sweep: Sweep::start(&access), access, watch, _table: table, _simulator: simulator })
+        let step = Step::begin();
+        let invoker = Invoker::endpoint(&access.url, WEBHOOK.function)?;
+        let stream = EventSource::start(&table, mapping, invoker)?;
+        let sweeps = start_sweeps(&access);
+        step.done("The table's stream feeds webhook, and both are swept each second");
+
+        Ok(Stack { access, watch, destinations, sweeps, stream, _table: table, _simulator: simulator })
     }
 
     /// Ends all of it.
     pub async fn stop(self) {
         let step = Step::begin();
-        drop(self.sweep);
+        drop((self.sweeps, self.stream));
         self.watch.stop().await;
         step.done("Everything stopped");
     }
@@ -148,6 +184,12 @@ fn project_root() -> Result<PathBuf, StackError> {
         directory.join("template.yaml").is_file() && directory.join("Cargo.toml").is_file()
     };
     here.ancestors().find(is_root).map(Path::to_owned).ok_or(StackError::NoProject)
+}
+
+/// `make tools` puts it where no shell looks for it.
+fn cargo_lambda(root: &Path) -> String {
+    let tool = root.join(".tools/bin/cargo-lambda");
+    if tool.is_file() { format!("'{}' lambda", tool.display()) } else { "cargo lambda".to_owned() }
 }
 
 /// Builds what `cargo lambda watch` will run, in the same way, so that its errors and its progress are seen here.
@@ -168,13 +210,13 @@ async fn build(root: &Path) -> Result<(), StackError> {
     Ok(())
 }
 
-/// A port that is free now: `cargo lambda watch` takes it a moment later.
-fn port(mode: Mode) -> io::Result<u16> {
+/// A port that is free now: whoever it is for takes it a moment later.
+fn port(mode: Mode, dev_port: u16) -> io::Result<u16> {
     let free = |port| {
         TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?.local_addr().map(|at| at.port())
     };
     match mode {
-        Mode::Dev => free(DEV_PORT).or_else(|_| free(0)),
+        Mode::Dev => free(dev_port).or_else(|_| free(0)),
         Mode::Demo => free(0),
     }
 }
@@ -185,8 +227,14 @@ fn random_key() -> String {
 }
 
 /// What the functions are told, with waits so short that a lost callback is polled in seconds.
-fn environment(access: &Access, table: &Table, simulator: &LogRocket) -> Vec<(&'static str, String)> {
+fn environment(
+    access: &Access,
+    table: &Table,
+    simulator: &LogRocket,
+    destinations: &Destinations,
+) -> Vec<(&'static str, String)> {
     let secrets = json!({
+        "destinations": destinations.secrets(),
         "logRocketAPIKey": simulator.api_key(),
         "callbackKey": random_key(),
         "apiToken": access.token,
@@ -203,8 +251,8 @@ fn environment(access: &Access, table: &Table, simulator: &LogRocket) -> Vec<(&'
         ("RETRY_AFTER_SECONDS", "2"),
         ("UNKNOWN_GRACE_SECONDS", "10"),
     ];
-    let mut variables: Vec<(&'static str, String)> =
-        fixed.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+    let mut variables = destinations.environment();
+    variables.extend(fixed.map(|(name, value)| (name, value.to_owned())));
     variables.extend([
         ("AWS_ENDPOINT_URL_DYNAMODB", table.endpoint().to_owned()),
         ("LOGROCKET_API_URL", simulator.url()),
@@ -282,25 +330,21 @@ async fn ready(probe: Probe, access: &Access, watch: &mut Watch) -> Result<(), S
     Err(StackError::NotReady { function: probe.function, last, log: access.log_file.clone() })
 }
 
-/// EventBridge Scheduler's stand-in: the minute's sweep, every second.
-struct Sweep(JoinHandle<()>);
-
-impl Sweep {
-    fn start(access: &Access) -> Sweep {
+/// EventBridge Scheduler's stand-in: the minute's sweeps, every second, until it is dropped.
+fn start_sweeps(access: &Access) -> JoinSet<()> {
+    let mut sweeps = JoinSet::new();
+    // Each for itself: webhook's takes long when a destination does not answer.
+    for Probe { function, .. } in [REQUEST, WEBHOOK] {
         let client = access.client.clone();
-        let url = format!("{}{}", access.url, REQUEST.path);
-        Sweep(tokio::spawn(async move {
+        let url = format!("{}/2015-03-31/functions/{function}/invocations", access.url);
+        sweeps.spawn(async move {
             loop {
                 sleep(Duration::from_secs(1)).await;
                 // A sweep that fails is in the function's log, and the next one is a second away.
-                let _ = client.post(&url).header("content-type", "application/json").body(SWEEP).send().await;
+                let sweep = client.post(&url).header("content-type", "application/json").body(SWEEP);
+                let _ = sweep.send().await;
             }
-        }))
+        });
     }
-}
-
-impl Drop for Sweep {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    sweeps
 }

@@ -150,7 +150,7 @@ fn send(signal: Signal, processes: &[Pid]) {
     }
 }
 
-/// One a second would push everything else off the screen.
+/// Two a second would push everything else off the screen, and out of the tail.
 fn is_idle_sweep(line: &str) -> bool {
     line.contains(r#""message":"swept","due":0"#)
 }
@@ -233,7 +233,10 @@ impl Log {
         let mut lines = self.lines();
         // A full disk is no reason to stop reading: the child would stand still.
         let _ = writeln!(lines.file, "{line}");
-        if lines.show && !is_idle_sweep(line) {
+        if is_idle_sweep(line) {
+            return;
+        }
+        if lines.show {
             say(line);
         }
         // How `cargo lambda watch` tells it; it goes on and waits for a source file to change.

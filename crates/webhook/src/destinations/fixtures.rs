@@ -1,0 +1,77 @@
+//! What tests of the destinations have in common: what is handed over, and what vendors answer.
+
+use super::{Decision, Failure, Handover};
+use aws::outgoing::Answer;
+use model::id::RequestId;
+use model::page;
+use model::record::Record;
+use model::render::Links;
+use model::request::{NewRequest, RequestRules};
+use model::result::{HighlightsResult, Session, SessionId, StoredResult};
+use model::rules::{News, NewsOutcome, Origin, Received, Rules};
+use model::settings::App;
+use model::time::Time;
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::Instant;
+
+pub const ID: &str = "9a2d0bd4-37f8-575f-8e2e-9e67a9b6be31";
+const NOW: Time = Time(1_715_481_030_123);
+
+/// Runs with a result to hand over: these highlights, and a session whose own are hostile.
+pub fn ready<T>(highlights: &str, run: impl FnOnce(&Handover<'_>) -> T) -> T {
+    let session_id = SessionId::Number(0);
+    let session = Session { recording_id: "5-3cde".into(), session_id, highlights: HOSTILE.into() };
+    let result = HighlightsResult { highlights: highlights.into(), sessions: vec![session] };
+    handed_over(NewsOutcome::Ready(StoredResult::pack(&result).unwrap()), run)
+}
+
+/// What strangers type.
+const HOSTILE: &str = "<!channel> <b>pay</b> {{DATE(now)}} [evil](https://evil.com) & @here";
+
+/// The same where LogRocket failed.
+pub fn failed<T>(run: impl FnOnce(&Handover<'_>) -> T) -> T {
+    handed_over(NewsOutcome::Failed, run)
+}
+
+fn handed_over<T>(outcome: NewsOutcome, run: impl FnOnce(&Handover<'_>) -> T) -> T {
+    let rules = Rules { max_attempts: 1, ..Rules::default() };
+    let body = json!({
+        "userEmail": "alice@example.com",
+        "question": "Why?",
+        "destinations": [{ "type": "slack", "channel": "C1", "onFailure": true }],
+    });
+    let new = NewRequest::parse(body.to_string().as_bytes(), &RequestRules::default()).unwrap();
+    let origin = Origin { caller: "ops".into(), opening: "run".into() };
+    let record = Record::open(RequestId::parse(ID).unwrap(), origin, new, None, NOW, &rules);
+    let news = News { opened: NOW, attempt: 1, log_rocket_request_id: "0cc1".into(), outcome };
+    let later = Time(NOW.0 + 60_000);
+    let Received::Changed(record) = record.receive(&news, later, &rules) else { panic!("not received") };
+    let (record, tries) = record.claim_deliveries(later, &rules).unwrap();
+    let result = record.unpack_result().unwrap();
+    let (app_url, app) = ("https://app.logrocket.com".parse().unwrap(), App::parse("org/app").unwrap());
+    let links = Links::new(&app_url, &app);
+    let page = page::of(&record, result.as_ref(), &links);
+    let ends_at = Instant::now() + Duration::from_secs(10);
+    run(&Handover::new(&record, result.as_ref(), (&page, &links), &tries[0], ends_at).unwrap())
+}
+
+pub fn answer(status: u16, body: impl AsRef<[u8]>) -> Answer {
+    Answer { status, retry_after: None, rate_limit_reset: None, body: body.as_ref().to_vec() }
+}
+
+pub const AGAIN: Decision = Decision::Again { retry_after: None };
+
+pub fn again_after(seconds: u64) -> Decision {
+    Decision::Again { retry_after: Some(Duration::from_secs(seconds)) }
+}
+
+/// Its decision and its words.
+pub fn why<T: std::fmt::Debug>(outcome: Result<T, Failure>) -> (Decision, String) {
+    let failure = outcome.unwrap_err();
+    (failure.decision, failure.error)
+}
+
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
