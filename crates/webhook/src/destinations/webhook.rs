@@ -2,7 +2,7 @@
 //!
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 
-use super::{Failure, Handover, MAX_ANSWER, Vendors};
+use super::{Failure, Handover, MAX_ANSWER, Vendors, secret_pieces};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -37,7 +37,10 @@ impl Vendors {
         if answer.is_success() {
             return Ok(None);
         }
-        Err(Failure::of_answer("the webhook", &answer, &[url]))
+        // A receiver may say what it was called by, and what it knows the signature by.
+        let key = STANDARD.encode(key.expose_secret());
+        let hidden = [&secret_pieces(url)[..], &[&key]].concat();
+        Err(Failure::of_answer("the webhook", &answer, &hidden))
     }
 }
 
