@@ -290,6 +290,7 @@ fn bad(variable: &'static str, problem: &str) -> BadSetting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     const COMPLETE: [(&str, &str); 4] = [
         ("TABLE_NAME", "highlights"),
@@ -298,12 +299,17 @@ mod tests {
         ("WEBHOOK_URL", "https://example.com/webhook"),
     ];
 
+    fn variables(changes: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        let all: BTreeMap<String, String> = COMPLETE
+            .iter()
+            .chain(changes)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        move |name| all.get(name).cloned()
+    }
+
     fn read(changes: &[(&str, &str)]) -> Result<RequestSettings, BadSetting> {
-        RequestSettings::read(|name| {
-            let all = changes.iter().chain(&COMPLETE);
-            let found = all.into_iter().find(|(variable, _)| *variable == name);
-            found.map(|(_, value)| (*value).to_owned())
-        })
+        RequestSettings::read(variables(changes))
     }
 
     #[test]
@@ -354,17 +360,10 @@ mod tests {
         assert_eq!(settings.shared.log_rocket_app_url.as_str(), "http://127.0.0.1:8000/");
     }
 
-    fn read_for_webhook(changes: &[(&str, &str)]) -> Result<WebhookSettings, BadSetting> {
-        WebhookSettings::read(|name| {
-            let all = changes.iter().chain(&COMPLETE);
-            let found = all.into_iter().find(|(variable, _)| *variable == name);
-            found.map(|(_, value)| (*value).to_owned())
-        })
-    }
-
     #[test]
     fn the_webhook_function_knows_where_the_vendors_are() {
-        let settings = read_for_webhook(&[("SLACK_API_URL", "http://127.0.0.1:8000/slack/")]).unwrap();
+        let settings =
+            WebhookSettings::read(variables(&[("SLACK_API_URL", "http://127.0.0.1:8000/slack/")])).unwrap();
         assert_eq!(settings.slack_api_url, "http://127.0.0.1:8000/slack");
         assert_eq!(settings.zendesk_api_url, "https://{subdomain}.zendesk.com");
         assert_eq!(settings.intercom_api_url, None);
@@ -376,7 +375,7 @@ mod tests {
             ("INTERCOM_API_URL", "ftp://x"),
             ("HUBSPOT_API_URL", "https://x?y"),
         ] {
-            let error = read_for_webhook(&[(variable, value)]).unwrap_err();
+            let error = WebhookSettings::read(variables(&[(variable, value)])).unwrap_err();
             assert_eq!(error.variable, variable);
         }
     }

@@ -5,12 +5,11 @@ use crate::app::{App, Invocation, table_unavailable};
 use crate::post::{Audience, Until};
 use aws::clock;
 use aws::table::{Changed, DueItem, NewsReceipt, Owner, TableError};
-use futures::future::try_join_all;
 use futures::stream::{self, StreamExt};
 use model::answer::PollAnswer;
 use model::callback::Outcome;
 use model::problem::Problem;
-use model::record::{Record, SHARDS};
+use model::record::Record;
 use model::rules::{News, NewsOutcome, Work};
 use serde::Serialize;
 use std::time::Duration;
@@ -49,7 +48,11 @@ impl App {
         let left = invocation.deadline.saturating_duration_since(Instant::now());
         let begin_until = invocation.deadline - WORK_TAKES.min(left / 2);
         loop {
-            let found = self.due().await.map_err(|error| table_unavailable(&error))?;
+            let found = self
+                .table
+                .all_due(Owner::Request, BATCH, clock::now())
+                .await
+                .map_err(|error| table_unavailable(&error))?;
             let more = found.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
             swept.count_due(&found);
             let ends = self.work_on_all(found, begin_until, invocation.deadline).await;
@@ -67,15 +70,6 @@ impl App {
             "swept"
         );
         Ok(swept)
-    }
-
-    async fn due(&self) -> Result<Vec<DueItem>, TableError> {
-        let now = clock::now();
-        let shards =
-            try_join_all((0..SHARDS).map(|shard| self.table.due(Owner::Request, shard, BATCH, now))).await?;
-        let mut due: Vec<DueItem> = shards.into_iter().flatten().collect();
-        due.sort_by_key(|item| item.due_since);
-        Ok(due)
     }
 
     async fn work_on_all(&self, due: Vec<DueItem>, begin_until: Instant, deadline: Instant) -> Vec<End> {

@@ -5,10 +5,8 @@ use crate::app::App;
 use crate::deliver::{Undelivered, may_begin};
 use aws::clock;
 use aws::table::{DueItem, Owner, TableError};
-use futures::future::try_join_all;
 use futures::stream::{self, StreamExt};
 use model::problem::{Kind, Problem};
-use model::record::SHARDS;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -49,7 +47,11 @@ impl App {
     pub async fn sweep(&self, deadline: Instant) -> Result<Swept, Problem> {
         let mut swept = Swept::default();
         loop {
-            let found = self.due().await.map_err(|error| table_unavailable(&error))?;
+            let found = self
+                .table
+                .all_due(Owner::Webhook, BATCH, clock::now())
+                .await
+                .map_err(|error| table_unavailable(&error))?;
             let more = found.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
             swept.count_due(&found);
             let works = found.into_iter().map(|item| self.work_on(item, deadline));
@@ -71,15 +73,6 @@ impl App {
             "swept"
         );
         Ok(swept)
-    }
-
-    async fn due(&self) -> Result<Vec<DueItem>, TableError> {
-        let now = clock::now();
-        let shards =
-            try_join_all((0..SHARDS).map(|shard| self.table.due(Owner::Webhook, shard, BATCH, now))).await?;
-        let mut due: Vec<DueItem> = shards.into_iter().flatten().collect();
-        due.sort_by_key(|item| item.due_since);
-        Ok(due)
     }
 
     async fn work_on(&self, item: DueItem, deadline: Instant) -> End {

@@ -5,8 +5,9 @@ use crate::expression::{Expression, Parts, number, string};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::future::try_join_all;
 use model::id::RequestId;
-use model::record::{Record, Status, Summary};
+use model::record::{Record, SHARDS, Status, Summary};
 use model::request::{Question, Subject};
 use model::time::Time;
 use serde::{Deserialize, Serialize};
@@ -173,6 +174,14 @@ impl Table {
             }
         }
         Ok(None)
+    }
+
+    /// What is due for one function, at most `limit` of each shard, the longest due first.
+    pub async fn all_due(&self, owner: Owner, limit: i32, now: Time) -> Result<Vec<DueItem>, TableError> {
+        let shards = try_join_all((0..SHARDS).map(|shard| self.due(owner, shard, limit, now))).await?;
+        let mut due: Vec<DueItem> = shards.into_iter().flatten().collect();
+        due.sort_by_key(|item| item.due_since);
+        Ok(due)
     }
 
     /// What is due for one function in one shard, the longest due first.

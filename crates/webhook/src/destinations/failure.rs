@@ -182,7 +182,7 @@ pub(super) fn said(body: &[u8], hidden: &[&str]) -> String {
 pub(super) fn secret_pieces(url: &str) -> Vec<&str> {
     const SECRET: usize = 16;
     let path = url.splitn(4, '/').nth(3).unwrap_or_default();
-    let pieces = path.split(['/', '?', '&', '=']).filter(|piece| piece.len() >= SECRET);
+    let pieces = path.split(['/', '?', '&', '=', '#']).filter(|piece| piece.len() >= SECRET);
     [url, path].into_iter().chain(pieces).collect()
 }
 
