@@ -9,6 +9,8 @@ mod intercom;
 mod salesforce;
 mod slack;
 #[cfg(test)]
+mod snapshots;
+#[cfg(test)]
 mod stand_in;
 mod step_functions;
 mod teams;

@@ -11,12 +11,13 @@ use model::result::{HighlightsResult, Session, SessionId, StoredResult};
 use model::rules::{News, NewsOutcome, Origin, Received, Rules};
 use model::settings::App;
 use model::time::Time;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 
 pub const ID: &str = "9a2d0bd4-37f8-575f-8e2e-9e67a9b6be31";
-const NOW: Time = Time(1_715_481_030_123);
+pub const NOW: Time = Time(1_715_481_030_123);
+pub const LATER: Time = Time(NOW.0 + 60_000);
 
 /// Runs with a result to hand over: these highlights, and a session whose own are hostile.
 pub fn ready<T>(highlights: &str, run: impl FnOnce(&Handover<'_>) -> T) -> T {
@@ -35,19 +36,25 @@ pub fn failed<T>(run: impl FnOnce(&Handover<'_>) -> T) -> T {
 }
 
 fn handed_over<T>(outcome: NewsOutcome, run: impl FnOnce(&Handover<'_>) -> T) -> T {
+    let news = News { opened: NOW, attempt: 1, log_rocket_request_id: "0cc1".into(), outcome };
     let rules = Rules { max_attempts: 1, ..Rules::default() };
-    let body = json!({
-        "userEmail": "alice@example.com",
-        "question": "Why?",
-        "destinations": [{ "type": "slack", "channel": "C1", "onFailure": true }],
-    });
+    let record = opened(json!({ "userEmail": "alice@example.com", "question": "Why?" }));
+    let Received::Changed(record) = record.receive(&news, LATER, &rules) else { panic!("not received") };
+    hand_over(&record, run)
+}
+
+/// Such a request, with one destination, which wants to hear of everything.
+pub fn opened(mut body: Value) -> Record {
+    body["destinations"] =
+        json!([{ "type": "slack", "channel": "C1", "onFailure": true, "whenEmpty": "send" }]);
     let new = NewRequest::parse(body.to_string().as_bytes(), &RequestRules::default()).unwrap();
     let origin = Origin { caller: "ops".into(), opening: "run".into() };
-    let record = Record::open(RequestId::parse(ID).unwrap(), origin, new, None, NOW, &rules);
-    let news = News { opened: NOW, attempt: 1, log_rocket_request_id: "0cc1".into(), outcome };
-    let later = Time(NOW.0 + 60_000);
-    let Received::Changed(record) = record.receive(&news, later, &rules) else { panic!("not received") };
-    let (record, tries) = record.claim_deliveries(later, &rules).unwrap();
+    Record::open(RequestId::parse(ID).unwrap(), origin, new, None, NOW, &Rules::default())
+}
+
+/// Runs with the outcome of the record to hand over.
+pub fn hand_over<T>(record: &Record, run: impl FnOnce(&Handover<'_>) -> T) -> T {
+    let (record, tries) = record.claim_deliveries(LATER, &Rules::default()).unwrap();
     let result = record.unpack_result().unwrap();
     let (app_url, app) = ("https://app.logrocket.com".parse().unwrap(), App::parse("org/app").unwrap());
     let links = Links::new(&app_url, &app);
