@@ -7,7 +7,7 @@
 use local::destinations::{self, Destinations};
 use local::gateway::Gateway;
 use local::hold::Hold;
-use local::lambda::{Function, FunctionError};
+use local::lambda::{Function, FunctionError, Limits};
 use local::logrocket::{LogRocket, Options, Outcome, Post};
 use local::proxy::Proxy;
 use local::stream::{EventSource, Invoker, Mapping};
@@ -41,6 +41,8 @@ pub struct World {
     pub destinations: Destinations,
     /// Feeds webhook λ, in a world that [`World::delivering`] made.
     pub stream: Option<EventSource>,
+    /// Of both functions.
+    env: Vec<(String, String)>,
     http: Client,
 }
 
@@ -88,12 +90,9 @@ impl World {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
         env.extend(destinations.environment().into_iter().map(|(name, value)| (name.to_owned(), value)));
-        for (name, value) in changes {
-            env.retain(|(known, _)| known != name);
-            env.push(((*name).to_owned(), (*value).to_owned()));
-        }
+        change(&mut env, changes);
         let request = Arc::new(Function::start(&binary("request"), env.clone()));
-        let webhook = Arc::new(Function::start(&binary("webhook"), env));
+        let webhook = Arc::new(Function::start(&binary("webhook"), env.clone()));
         gateway.serve(request.clone(), webhook.clone());
         let http = Client::builder().no_proxy().build().expect("an HTTP client");
         let stream = None;
@@ -107,6 +106,7 @@ impl World {
             gateway,
             destinations,
             stream,
+            env,
             http,
         }
     }
@@ -114,15 +114,27 @@ impl World {
     /// With the table's stream, by which deliveries begin at once; in other worlds they wait for a sweep.
     pub async fn delivering(changes: &[(&str, &str)]) -> Self {
         let mut world = Self::with(changes).await;
-        world.stream = Some(world.connect_stream());
+        world.stream = Some(world.connect_stream(Invoker::function(world.webhook.clone())));
         world
     }
 
-    fn connect_stream(&self) -> EventSource {
+    /// The table's stream, as the template maps it, to anybody.
+    pub fn connect_stream(&self, invoker: Invoker) -> EventSource {
         let mapping = Mapping::read(&project().join("template.yaml")).expect("a readable template");
         let mapping = mapping.expect("a mapping of the table's stream");
-        let invoker = Invoker::function(self.webhook.clone());
         EventSource::start(&self.table, mapping, invoker).expect("the stream")
+    }
+
+    /// A webhook λ beside the world's own, for sweeps and streams: `changes` override its environment, too.
+    pub fn another_webhook(&self, changes: &[(&str, &str)], timeout: Duration) -> Arc<Function> {
+        let mut env = self.env.clone();
+        change(&mut env, changes);
+        Arc::new(Function::start_with(&binary("webhook"), env, Limits { timeout, ..Limits::default() }))
+    }
+
+    /// The URL of a receiver of signed webhooks.
+    pub fn hook(&self, name: &str) -> String {
+        format!("{}/hook/{name}", self.destinations.url())
     }
 
     /// One HTTP call to the gateway; a JSON string is sent as it stands, `Null` sends no body.
@@ -258,6 +270,18 @@ impl World {
     /// The request's deliveries, as they are read back.
     pub async fn deliveries(&self, id: &str) -> Vec<Value> {
         self.read(id).await["deliveries"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// `POST /highlights/{requestID}/redeliver` with the API token.
+    pub async fn redeliver(&self, id: &str) -> Answer {
+        let path = format!("/highlights/{id}/redeliver");
+        self.call(Method::POST, &path, &[("authorization", BEARER)], Value::Null).await
+    }
+
+    /// Kills webhook λ with SIGKILL at the call that is held, which stays so.
+    pub async fn kill_webhook_at(&self, hold: &Hold) {
+        hold.arrived().await.expect("the call to be held");
+        self.webhook.kill().await;
     }
 
     /// A direct invocation of request λ.
@@ -425,6 +449,14 @@ impl Answer {
         let problem = self.problem(422);
         let errors = problem["errors"].as_array().cloned().unwrap_or_default();
         errors.iter().map(|error| error["pointer"].as_str().expect("a pointer").to_owned()).collect()
+    }
+}
+
+/// An empty value unsets.
+fn change(env: &mut Vec<(String, String)>, changes: &[(&str, &str)]) {
+    for (name, value) in changes {
+        env.retain(|(known, _)| known != name);
+        env.push(((*name).to_owned(), (*value).to_owned()));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::id::RequestId;
 use crate::record::{Record, Status};
-use crate::render::split::split;
+use crate::render::split::split_off;
 use crate::render::{Block, Document, Line, Links, Style, parse};
 use crate::result::{HighlightsResult, Session, SessionId};
 
@@ -63,7 +63,8 @@ pub fn parts(
     let rest = small(format!("There is more than fits here: GET /highlights/{id} has all of it."));
     let added = Document { blocks: vec![label(MAX_PARTS, MAX_PARTS), rest.clone()] };
     let room = max.saturating_sub(measure(&added) + BETWEEN_BLOCKS);
-    let mut parts = split(page, room, measure);
+    // One more tells that there is more.
+    let mut parts = split_off(page, room, MAX_PARTS + 1, measure);
     if parts.len() > MAX_PARTS {
         parts.truncate(MAX_PARTS);
         if let Some(last) = parts.last_mut() {

@@ -10,6 +10,7 @@ use model::delivery::{DeliveryAnswer, DeliveryState, Progress, Try};
 use model::page;
 use model::record::Record;
 use model::render::{Document, Links};
+use model::request::Subject;
 use model::result::HighlightsResult;
 use model::secrets::WebhookSecrets;
 use std::sync::Arc;
@@ -118,7 +119,7 @@ impl App {
         let links = self.links();
         let ends_at = (Instant::now() + ANSWER_WITHIN).min(deadline - LAST_WRITE);
         match Handover::new(record, result.as_ref(), (page, &links), this, ends_at) {
-            Some(handover) => answer(self.hand_over(&handover, secrets).await),
+            Some(handover) => answer(self.hand_over(&handover, secrets).await, &record.request.subject),
             None => refused("the destination is gone"),
         }
     }
@@ -135,10 +136,10 @@ impl App {
         secrets: &Arc<WebhookSecrets>,
     ) -> Result<Option<String>, Failure> {
         let first = self.vendors.deliver(handover, &secrets.destinations).await;
-        match &first {
-            Err(failure) if failure.decision == Decision::Unauthorized => {}
+        let done = match &first {
+            Err(failure) if failure.decision == Decision::Unauthorized => failure.progress.clone(),
             _ => return first,
-        }
+        };
         let current = match self.secrets.refresh(clock::now()).await {
             Some(refreshed) => refreshed,
             // Another delivery may just have done it.
@@ -150,7 +151,7 @@ impl App {
         if Arc::ptr_eq(&current, secrets) {
             return first;
         }
-        self.vendors.deliver(handover, &current.destinations).await
+        self.vendors.deliver(&handover.going_on(&done), &current.destinations).await
     }
 
     /// Writes down how a try ended, however often the table has to be asked: a delivery that is not marked is made
@@ -170,7 +171,7 @@ impl App {
             match self.table.change(current.clone(), rule).await {
                 Ok(Changed::Written(record)) => {
                     *current = *record;
-                    return Some(self.report(&current, this, answer));
+                    return Some(report(&current, this, answer));
                 }
                 Ok(Changed::Unchanged(record)) => {
                     tracing::warn!(requestID = id, delivery = %this.key, "the end of a try came too late");
@@ -189,38 +190,39 @@ impl App {
             }
         }
     }
-
-    fn report(&self, record: &Record, this: &Try, answer: &DeliveryAnswer) -> DeliveryState {
-        let state = record.deliveries.get(&this.key).map_or(DeliveryState::Failed, |mark| mark.state);
-        let destination = record.destinations.get(this.key.destination).map(|each| each.target.type_name());
-        let (id, delivery) = (record.request_id.as_str(), this.key.to_string());
-        match (state, answer) {
-            (DeliveryState::Delivered, _) => {
-                tracing::info!(requestID = id, delivery, destination, "delivered");
-            }
-            (_, DeliveryAnswer::Delivered { .. }) => {}
-            (state, DeliveryAnswer::Refused { error, .. } | DeliveryAnswer::Again { error, .. }) => {
-                let given_up = state == DeliveryState::Failed;
-                tracing::warn!(
-                    requestID = id,
-                    delivery,
-                    destination,
-                    error,
-                    givenUp = given_up,
-                    "not delivered"
-                );
-            }
-        }
-        state
-    }
 }
 
-fn answer(handed_over: Result<Option<String>, Failure>) -> DeliveryAnswer {
+/// Logs how the delivery stands after a try.
+fn report(record: &Record, this: &Try, answer: &DeliveryAnswer) -> DeliveryState {
+    let mark = record.deliveries.get(&this.key);
+    let state = mark.map_or(DeliveryState::Failed, |mark| mark.state);
+    let destination = record.destinations.get(this.key.destination).map(|each| each.target.type_name());
+    let (id, delivery) = (record.request_id.as_str(), this.key.to_string());
+    if matches!(answer, DeliveryAnswer::Delivered { .. }) {
+        tracing::info!(requestID = id, delivery, destination, "delivered");
+    } else {
+        let (error, given_up) =
+            (mark.and_then(|mark| mark.last_error.as_deref()), state == DeliveryState::Failed);
+        tracing::warn!(requestID = id, delivery, destination, error, givenUp = given_up, "not delivered");
+    }
+    state
+}
+
+/// What becomes of it. Errors are logged, and a vendor's words may name whom they are about.
+fn answer(handed_over: Result<Option<String>, Failure>, about: &Subject) -> DeliveryAnswer {
+    let without = |error: String| match about {
+        Subject::Email(email) => error.replace(email, "(the user)"),
+        Subject::Id(_) => error,
+    };
     match handed_over {
         Ok(external_id) => DeliveryAnswer::Delivered { external_id },
         Err(Failure { decision, error, progress }) => match decision {
-            Decision::Unauthorized | Decision::Refuse => DeliveryAnswer::Refused { error, progress },
-            Decision::Again { retry_after } => DeliveryAnswer::Again { error, retry_after, progress },
+            Decision::Unauthorized | Decision::Refuse => {
+                DeliveryAnswer::Refused { error: without(error), progress }
+            }
+            Decision::Again { retry_after } => {
+                DeliveryAnswer::Again { error: without(error), retry_after, progress }
+            }
         },
     }
 }

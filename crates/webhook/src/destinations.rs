@@ -159,6 +159,15 @@ impl<'a> Handover<'a> {
         })
     }
 
+    /// The same behind what has been got done since.
+    pub fn going_on<'b>(&self, done: &'b Progress) -> Handover<'b>
+    where
+        'a: 'b,
+    {
+        let progress = if done.sent > self.progress.sent { done } else { self.progress };
+        Handover { progress, delivery_id: self.delivery_id.clone(), ..*self }
+    }
+
     /// The page in messages of at most `max` each, by `measure`.
     fn parts(&self, max: usize, measure: impl Fn(&Document) -> usize) -> Vec<Document> {
         page::parts(self.page.clone(), &self.record.request_id, self.links, max, measure)

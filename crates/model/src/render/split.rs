@@ -19,6 +19,16 @@ use unicode_segmentation::UnicodeSegmentation;
 ///
 /// `measure` is called with about each part a few times, and should grow with the text.
 pub fn split(document: Document, max: usize, measure: impl Fn(&Document) -> usize) -> Vec<Document> {
+    split_off(document, max, usize::MAX, measure)
+}
+
+/// The first `most` of these documents; what would be in others is not looked at.
+pub fn split_off(
+    document: Document,
+    max: usize,
+    most: usize,
+    measure: impl Fn(&Document) -> usize,
+) -> Vec<Document> {
     if measure(&document) <= max {
         return vec![document];
     }
@@ -27,10 +37,7 @@ pub fn split(document: Document, max: usize, measure: impl Fn(&Document) -> usiz
         Splitter { waiting: Vec::new(), window: Vec::new(), max, empty, measure, per_weight: 1.0 };
     take_apart(document.blocks, &mut Vec::new(), &mut 0, &mut splitter.waiting);
     splitter.waiting.reverse();
-    let mut parts = Vec::new();
-    while let Some(part) = splitter.next_part() {
-        parts.push(part);
-    }
+    let parts: Vec<Document> = std::iter::from_fn(|| splitter.next_part()).take(most).collect();
     if parts.is_empty() { vec![Document::default()] } else { parts }
 }
 

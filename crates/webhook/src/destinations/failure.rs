@@ -112,6 +112,12 @@ impl<E: ProvideErrorMetadata> From<SdkError<E>> for AwsError {
         match &error {
             SdkError::ConstructionFailure(_) => Self::NotMade,
             SdkError::DispatchFailure(failure) if !failure.is_timeout() => Self::NotSent,
+            // A success that cannot be read may be none of the service's.
+            SdkError::ServiceError(answer)
+                if error.code().is_none() && answer.raw().status().is_success() =>
+            {
+                Self::NoAnswer
+            }
             SdkError::ServiceError(answer) => Self::Answered {
                 status: answer.raw().status().as_u16(),
                 code: said(error.code()),

@@ -13,7 +13,7 @@
 
 use super::{Decision, Failure, Handover, Vendors, retry_after, said};
 use aws::outgoing::Answer;
-use model::render::html;
+use model::render::{Document, html};
 use model::secrets::{DestinationSecrets, ZendeskSecret};
 use reqwest::{Method, RequestBuilder};
 use secrecy::ExposeSecret;
@@ -65,14 +65,28 @@ fn signed(request: RequestBuilder, secret: &ZendeskSecret) -> RequestBuilder {
 
 /// The updates, each with its mark. A comment is as public as the ticket's first one unless it says that it is not.
 fn updates(handover: &Handover<'_>) -> Vec<(String, Value)> {
-    let parts = handover.parts(MAX_BYTES, |part| html::write(part).len());
+    let parts = handover.parts(MAX_BYTES, |part| body(part).len());
     let update = |(number, part)| {
         let mark = format!("{}/{number}", handover.delivery_id);
-        let comment = json!({ "html_body": html::write(part), "public": false });
+        let comment = json!({ "html_body": body(part), "public": false });
         let update = json!({ "ticket": { "comment": comment, "metadata": { MARK: mark } } });
         (mark, update)
     };
     (1..).zip(&parts).map(update).collect()
+}
+
+/// The part as HTML, in which Zendesk has no placeholder to fill in, as it does in what agents write
+/// (<https://support.zendesk.com/hc/en-us/articles/4408886858138>): a joiner that does not show keeps the braces apart.
+fn body(part: &Document) -> String {
+    let html = html::write(part);
+    let mut body = String::with_capacity(html.len());
+    for c in html.chars() {
+        if matches!(c, '{' | '%') && body.ends_with('{') {
+            body.push('\u{200c}');
+        }
+        body.push(c);
+    }
+    body
 }
 
 #[derive(Deserialize)]
@@ -173,6 +187,15 @@ mod tests {
             "metadata": { "galileoHighlights": mark },
         } });
         assert_eq!(update, expected);
+    }
+
+    #[test]
+    fn a_comment_has_no_placeholders() {
+        for typed in ["{{ticket.id}} {%if x%}", "{{{{{ticket.id}}}}}"] {
+            let (_, update) = ready(typed, updates).remove(0);
+            let html = update["ticket"]["comment"]["html_body"].as_str().unwrap();
+            assert!(html.contains("ticket.id}}") && !html.contains("{{") && !html.contains("{%"), "{html}");
+        }
     }
 
     #[test]
