@@ -294,6 +294,13 @@ impl World {
         self.table.item(id).expect("the table").unwrap_or(Value::Null)
     }
 
+    /// What the destinations are told as the name of this delivery.
+    pub fn delivery_id(&self, id: &str, delivery: &str) -> String {
+        let item = self.item(id);
+        let opening = item["opening"].as_str().and_then(|opening| opening.get(..8)).expect("an opening");
+        format!("{id}_{opening}_{delivery}")
+    }
+
     /// The attempts that LogRocket was asked for, one for each POST of this request.
     pub fn attempts_posted(&self, id: &str) -> Vec<u32> {
         self.posts_of(id).into_iter().map(|(attempt, _)| attempt).collect()

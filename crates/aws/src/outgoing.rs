@@ -175,6 +175,8 @@ impl Outgoing {
         let status = response.status();
         let header = |name| response.headers().get(name)?.to_str().ok().map(str::to_owned);
         let (retry_after, rate_limit_reset) = (header(RETRY_AFTER), header(RATE_LIMIT_RESET));
+        // A success that needs no words is not waited for any longer.
+        let max_body = if needs_body || !status.is_success() { max_body } else { 0 };
         let body = match read_body(&mut response, max_body).await {
             Ok(body) => body,
             Err(error) if needs_body && status.is_success() => return Err(decide(error)),

@@ -69,7 +69,7 @@ pub struct Handover<'a> {
     pub page: &'a Document,
     pub links: &'a Links<'a>,
     pub target: &'a Target,
-    /// The same for every try of this delivery, and for no other: `{requestID}_0-result`.
+    /// The same for every try of this delivery, and for no other: see [`delivery_id`].
     pub delivery_id: String,
     /// Whether an earlier try may have got something done that we never heard of. (Redelivery counts tries anew.)
     pub is_repeat: bool,
@@ -148,7 +148,7 @@ impl<'a> Handover<'a> {
         let mark = record.deliveries.get(&this.key);
         Some(Self {
             target: &record.destinations.get(this.key.destination)?.target,
-            delivery_id: format!("{}_{}", record.request_id, this.key),
+            delivery_id: delivery_id(record, this),
             is_repeat: this.tries > 1 || mark.is_some_and(|mark| mark.last_error.is_some()),
             progress: &this.progress,
             record,
@@ -207,6 +207,13 @@ impl<'a> Handover<'a> {
     pub fn time_left(&self) -> Duration {
         self.ends_at.saturating_duration_since(Instant::now())
     }
+}
+
+/// `{requestID}_1f0c9b2e_0-result`. The opening stands in it because a key whose request was deleted, or refused, is used
+/// again: what is told then is no repeat.
+fn delivery_id(record: &Record, this: &Try) -> String {
+    let opening = record.opening.get(..8).unwrap_or(&record.opening);
+    format!("{}_{opening}_{}", record.request_id, this.key)
 }
 
 /// What the answer of a vendor that made something calls it.

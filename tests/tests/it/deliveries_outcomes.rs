@@ -51,7 +51,7 @@ async fn machines_are_told_of_a_failure_and_of_the_result_that_comes_after_all_a
     let skipped = ("failure", "SKIPPED", "onFailure is false");
     assert_eq!(ends(&deliveries), [("failure", "DELIVERED", ""), skipped, skipped]);
     let told = &webhooks(&world)[0];
-    assert_eq!(told.headers["webhook-id"], format!("{id}_0-failure"));
+    assert_eq!(told.headers["webhook-id"], world.delivery_id(&id, "0-failure"));
     let request = world.read(&id).await;
     assert_eq!(request["failure"]["code"], "LOGROCKET_FAILED");
     for (field, value) in [
@@ -74,7 +74,7 @@ async fn machines_are_told_of_a_failure_and_of_the_result_that_comes_after_all_a
     let ends = ends(&deliveries);
     assert_eq!(ends[..2], [("result", "DELIVERED", ""), ("failure", "DELIVERED", "")]);
     let told = &webhooks(&world)[1];
-    assert_eq!(told.headers["webhook-id"], format!("{id}_0-result"));
+    assert_eq!(told.headers["webhook-id"], world.delivery_id(&id, "0-result"));
     assert_eq!((&told.body["status"], told.body.get("failure")), (&json!("READY"), None));
     assert_eq!(told.body["result"], world.read(&id).await["result"]);
     assert!(told.body["result"]["highlights"].is_string());

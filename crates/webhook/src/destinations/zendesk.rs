@@ -175,7 +175,7 @@ mod tests {
         let mut updates = ready("She **pays**.", updates);
         assert_eq!(updates.len(), 1);
         let (mark, update) = updates.remove(0);
-        assert_eq!(mark, format!("{ID}_0-result/1"));
+        assert_eq!(mark, format!("{ID}_run_0-result/1"));
         let html = update["ticket"]["comment"]["html_body"].as_str().unwrap();
         assert!(
             html.starts_with("<p><strong>Highlights of <code>alice@example.com</code></strong></p>"),
@@ -205,13 +205,13 @@ mod tests {
         for (_, update) in &updates {
             assert!(update["ticket"]["comment"]["html_body"].as_str().unwrap().len() <= MAX_BYTES);
         }
-        assert_eq!(updates[1].0, format!("{ID}_0-result/2"));
+        assert_eq!(updates[1].0, format!("{ID}_run_0-result/2"));
     }
 
     #[test]
     fn a_failure_says_so() {
         let (mark, update) = failed(updates).remove(0);
-        assert_eq!(mark, format!("{ID}_0-failure/1"));
+        assert_eq!(mark, format!("{ID}_run_0-failure/1"));
         assert!(update.to_string().contains("FAILED"), "{update}");
     }
 
