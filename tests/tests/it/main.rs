@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod callbacks;
+mod conformance;
 mod crashes;
 mod crashes_later;
 mod deliveries;
