@@ -124,7 +124,7 @@ fn is_zero(number: &u32) -> bool {
 }
 
 /// How a delivery stands. All but `Pending` are final but for [`Record::redeliver`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum DeliveryState {
     Pending,
@@ -136,7 +136,7 @@ pub enum DeliveryState {
 }
 
 /// One try that a claim took: to be made, and ended by [`Record::end_delivery`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Try {
     pub key: DeliveryKey,
     /// See [`Delivery::in_flight_until`].
@@ -167,7 +167,7 @@ pub enum DeliveryAnswer {
 }
 
 /// What has been got done of a delivery that is made in several messages.
-#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// How many of them have been sent: a repeat goes on behind them.

@@ -108,7 +108,7 @@ impl std::fmt::Debug for Record {
 }
 
 /// How a request stands. A lattice: it only climbs, whatever order the news comes in.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
     Pending,
@@ -144,7 +144,7 @@ pub struct Attempt {
 }
 
 /// What is known of an attempt. `Unknown` and `Open` are open: LogRocket may be at work on it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum AttemptState {
     /// Written before the POST; nobody knows yet whether LogRocket took it.
@@ -169,7 +169,7 @@ pub struct Failure {
     pub message: String,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FailureCode {
     /// LogRocket said a clear no.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 /// A point in time: whole milliseconds since the Unix epoch, UTC.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Time(pub i64);
 
