@@ -102,7 +102,7 @@ impl App {
             Work::Poll { attempt, log_rocket_request_id, last } => {
                 self.poll(record, attempt, &log_rocket_request_id, last, deadline).await?;
             }
-            Work::Expire => self.expire(record).await?,
+            Work::Expire => self.expire(record, &Work::Expire).await?,
             Work::Fail => {
                 let now = clock::now();
                 let id = record.request_id.clone();
@@ -162,7 +162,8 @@ impl App {
             PollAnswer::Nothing { retry_after } => retry_after,
         };
         if last {
-            return self.expire(record).await;
+            let log_rocket_request_id = id.to_owned();
+            return self.expire(record, &Work::Poll { attempt, log_rocket_request_id, last }).await;
         }
         let (now, rules) = (clock::now(), &self.settings.shared.rules);
         self.table.change(record, |record| record.poll_again(attempt, retry_after, now, rules)).await?;
@@ -199,13 +200,23 @@ impl App {
         }
     }
 
-    async fn expire(&self, record: Record) -> Result<(), WorkError> {
+    /// Ends the wait, if what was decided is still what there is to do: meanwhile LogRocket's id may have come, which is
+    /// to be polled, or the request may have been asked again, and waits anew.
+    async fn expire(&self, record: Record, decided: &Work) -> Result<(), WorkError> {
         let (now, rules) = (clock::now(), &self.settings.shared.rules);
+        let rule = |record: &Record| {
+            let needed = record.work(now, rules) == *decided;
+            needed.then(|| record.expire(now, rules)).flatten()
+        };
         let id = record.request_id.clone();
-        if let Changed::Written(_) = self.table.change(record, |record| record.expire(now, rules)).await? {
-            tracing::warn!(requestID = id.as_str(), "expired");
+        match self.table.change(record, rule).await? {
+            Changed::Written(_) => {
+                tracing::warn!(requestID = id.as_str(), "expired");
+                Ok(())
+            }
+            Changed::Unchanged(current) => self.release(*current).await,
+            Changed::OverBudget | Changed::Gone => Ok(()),
         }
-        Ok(())
     }
 
     async fn release(&self, record: Record) -> Result<(), WorkError> {
