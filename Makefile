@@ -15,7 +15,7 @@ HOST_ARCH := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools demo dev test lint template build deploy clean
+.PHONY: help tools demo dev test prove lint template build deploy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -43,6 +43,9 @@ test: lint template ## everything
 	cargo test $(LOCKED) --workspace --doc
 	cargo test $(LOCKED) --workspace --no-fail-fast --lib --bins
 	RUST_TEST_THREADS=6 cargo test $(LOCKED) --workspace --no-fail-fast --test '*'
+
+prove: ## the protocol, every order of its steps: over ten million states, in minutes
+	cargo run $(LOCKED) --package prove --profile prove
 
 lint: ## formatting and clippy, without a warning
 	cargo fmt --all --check
