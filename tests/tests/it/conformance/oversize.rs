@@ -1,7 +1,7 @@
 //! More than fits: every message is within its vendor's limit, and whoever reads it sees all, or that it is not all.
 
 use super::seen::Seen;
-use super::{CASES, Repeat, Round, Told, one_of_each_kind, request, usually, world};
+use super::{Repeat, Round, Told, one_of_each_kind, request, usually, world};
 use local::destinations::{Behaviour, Kind, Received};
 use serde_json::{Value, json};
 
@@ -186,7 +186,6 @@ async fn what_fails_between_two_parts_goes_on_behind_what_was_sent() {
             assert_is_all_there_is(&told, &result, &name);
         }
     }
-    assert!(CASES.len() > people().count());
 }
 
 #[tokio::test]
