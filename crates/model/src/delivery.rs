@@ -10,6 +10,7 @@ use crate::record::{Record, Status};
 use crate::rules::{Rules, kept_until};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -46,6 +47,13 @@ impl OutcomeKind {
             Status::Pending => None,
             Status::Expired | Status::Failed => Some(Self::Failure),
             Status::Ready => Some(Self::Result),
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Failure => Self::Result,
+            Self::Result => Self::Failure,
         }
     }
 
@@ -236,20 +244,22 @@ impl Record {
         // Later than every other of the record: it names the tries of this claim.
         let last = self.deliveries.values().filter_map(|delivery| delivery.in_flight_until).max();
         let until = now.plus(rules.lease).max(last.map_or(now, |last| last.plus(Duration::from_millis(1))));
+        // Unpacked once, and only for those who ask.
+        let has_no_sessions = OnceCell::new();
+        let has_no_sessions = || *has_no_sessions.get_or_init(|| self.has_no_sessions());
         for index in 0..self.destinations.len() {
             if outcome == OutcomeKind::Result {
                 record.drop_failure(index, now);
             }
-            if record.is_other_in_flight(index, outcome, now) {
+            if record.blocked_until(index, outcome, now).is_some() {
                 continue;
             }
-            let unwanted = self.unwanted(index, outcome);
             let key = DeliveryKey { destination: index, outcome };
             let delivery = record.deliveries.entry(key).or_insert_with(|| Delivery::new(due_since, now));
             if !delivery.is_pending() || delivery.due_at() > now {
                 continue;
             }
-            if let Some(reason) = unwanted {
+            if let Some(reason) = self.unwanted(index, outcome, has_no_sessions) {
                 delivery.end(DeliveryState::Skipped, Some(reason));
             } else if delivery.tries >= MAX_TRIES {
                 let reason = delivery.last_error.take().unwrap_or_else(|| "no try ended in time".to_owned());
@@ -351,22 +361,16 @@ impl Record {
             return;
         };
         let since = self.webhook_due_since.unwrap_or(known);
-        let other = match outcome {
-            OutcomeKind::Failure => OutcomeKind::Result,
-            OutcomeKind::Result => OutcomeKind::Failure,
-        };
         let mut open: Vec<(Time, Time)> = Vec::new();
         for destination in 0..self.destinations.len() {
-            let in_the_way = self.deliveries.get(&DeliveryKey { destination, outcome: other });
-            let blocked =
-                in_the_way.filter(|each| each.is_in_flight(now)).and_then(|each| each.in_flight_until);
             let (due, since) = match self.deliveries.get(&DeliveryKey { destination, outcome }) {
                 Some(delivery) if delivery.is_pending() => (delivery.due_at(), delivery.due_since),
                 Some(_) => continue,
                 // Nobody has looked at it yet: due since the outcome came.
                 None => (known.min(now), since),
             };
-            open.push((blocked.map_or(due, |until| until.max(due)), since));
+            let blocked_until = self.blocked_until(destination, outcome, now);
+            open.push((blocked_until.map_or(due, |until| until.max(due)), since));
         }
         self.webhook_due_at = open.iter().map(|(due, _)| *due).min();
         self.webhook_due_since = open.iter().map(|(_, since)| *since).min();
@@ -395,15 +399,19 @@ impl Record {
         }
     }
 
-    /// Whether the destination is being told of the other outcome just now: it must not be told of both out of order.
-    fn is_other_in_flight(&self, destination: usize, outcome: OutcomeKind, now: Time) -> bool {
-        self.deliveries.iter().any(|(key, delivery)| {
-            key.destination == destination && key.outcome != outcome && delivery.is_in_flight(now)
-        })
+    /// Until when the destination is being told of the other outcome: it must not be told of both out of order.
+    fn blocked_until(&self, destination: usize, outcome: OutcomeKind, now: Time) -> Option<Time> {
+        let other = self.deliveries.get(&DeliveryKey { destination, outcome: outcome.other() })?;
+        other.in_flight_until.filter(|_| other.is_in_flight(now))
     }
 
     /// Why the destination is not to be told.
-    fn unwanted(&self, index: usize, outcome: OutcomeKind) -> Option<&'static str> {
+    fn unwanted(
+        &self,
+        index: usize,
+        outcome: OutcomeKind,
+        has_no_sessions: impl Fn() -> bool,
+    ) -> Option<&'static str> {
         let destination = self.destinations.get(index)?;
         match outcome {
             OutcomeKind::Failure => (!destination.on_failure).then_some("onFailure is false"),
@@ -414,7 +422,7 @@ impl Record {
                 if told && is_spent_once(&destination.target) {
                     return Some("the task token was used up by the failure");
                 }
-                let skips = destination.when_empty == WhenEmpty::Skip && self.has_no_sessions();
+                let skips = destination.when_empty == WhenEmpty::Skip && has_no_sessions();
                 skips.then_some("there are no sessions, and whenEmpty is skip")
             }
         }
