@@ -64,7 +64,7 @@ impl App {
         let request_rules = RequestRules { destinations, defaults: Vec::new() };
         let new = NewRequest::parse(body.to_string().as_bytes(), &request_rules)?;
         let (now, rules) = (clock::now(), &self.settings.shared.rules);
-        let origin = Origin { caller: "try".to_owned(), opening: String::new() };
+        let origin = Origin { caller: "try".to_owned(), opening: "sample".to_owned() };
         let record = Record::open(RequestId::from_uuid(Uuid::now_v7()), origin, new, None, now, rules);
         let outcome =
             StoredResult::pack(&self.sample_result()).map_or_else(NewsOutcome::TooLarge, NewsOutcome::Ready);

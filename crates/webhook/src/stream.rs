@@ -26,7 +26,7 @@ struct BatchItemFailure {
     item_identifier: String,
 }
 
-/// Delivers what the changes brought. What could not be claimed is given back.
+/// Delivers what the changes brought. Those of which nobody knows whether they could be claimed are given back.
 pub async fn take(app: &App, changes: Vec<Change>, deadline: Instant) -> BatchAnswer {
     let works = changes.into_iter().map(|change| async move {
         let Change { sequence_number, request_id, record } = change;
