@@ -44,6 +44,10 @@ pub struct Record {
     pub created_at: Time,
     /// When waiting ends and the request expires.
     pub pending_until: Time,
+    /// Somebody who does not wait for LogRocket's answer himself was told that the request is taken: a refusal is
+    /// delivered, for he would never hear of it else.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub promised: bool,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub completed_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -90,6 +94,10 @@ pub struct Record {
 
     /// Epoch seconds, DynamoDB's TTL. Reads treat the record as gone from then on.
     pub expires_at: i64,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Shows how it stands, never the highlights or what was asked.

@@ -160,6 +160,7 @@ impl Record {
             destinations: new.destinations,
             created_at: now,
             pending_until,
+            promised: false,
             completed_at: None,
             failure: None,
             result: None,
@@ -204,6 +205,8 @@ impl Record {
         if !record.destinations.is_empty() {
             record.webhook_shard = Some(record.request_shard.clone());
         }
+        // Who was promised an outcome, and has not been told of this one yet, is told of the next.
+        record.promised = self.promised && self.webhook_due_at.is_some();
         // There is no outcome any more to deliver; the next one is due when it comes.
         record.webhook_due_at = None;
         record.webhook_due_since = None;
@@ -274,13 +277,13 @@ impl Record {
         Some(record.next())
     }
 
-    /// LogRocket said a clear no. The caller who is waiting is told; one who was promised an outcome before
-    /// (`deliver`) is told by the destinations. `None` if news of the attempt came meanwhile.
+    /// LogRocket said a clear no. The caller who is waiting is told; whoever was `promised` an outcome, before or
+    /// meanwhile, is told by the destinations. `None` if news of the attempt came meanwhile.
     pub fn refuse(
         &self,
         attempt: u32,
         refusal: &Refusal,
-        deliver: bool,
+        promised: bool,
         now: Time,
         rules: &Rules,
     ) -> Option<Self> {
@@ -290,7 +293,8 @@ impl Record {
         entry.reserved = None;
         let failure = Failure { code: FailureCode::LogRocketRefused, message: refusal.advice() };
         record.settle(Status::Failed, Some(failure), now, rules);
-        if deliver {
+        record.promised |= promised;
+        if record.promised {
             record.set_webhook_due(now);
         }
         Some(record.next())
@@ -457,9 +461,10 @@ impl Record {
         self.give_up(Status::Failed, Failure::log_rocket_failed(), now, rules)
     }
 
-    /// Adds destinations of a repeat; with an outcome already there, they are due at once. `None` if all are
-    /// there.
-    pub fn add_destinations(
+    /// Somebody else asks the same, and is told how it stands. His destinations are added; with an outcome already
+    /// there, they are due at once. While LogRocket may still refuse the POST that another one waits for, the promise
+    /// is written down. `None` if all that is there.
+    pub fn join(
         &self,
         more: &[Destination],
         now: Time,
@@ -467,18 +472,21 @@ impl Record {
     ) -> Result<Option<Self>, TooManyDestinations> {
         let mut record = self.clone();
         destination::join(&mut record.destinations, more.iter().cloned());
-        if record.destinations.len() == self.destinations.len() {
-            return Ok(None);
-        }
-        if !fits(&record.destinations) {
+        let brings_more = record.destinations.len() > self.destinations.len();
+        if brings_more && !fits(&record.destinations) {
             return Err(TooManyDestinations);
         }
-        record.webhook_shard = Some(record.request_shard.clone());
-        if record.status != Status::Pending {
+        if brings_more {
+            record.webhook_shard = Some(record.request_shard.clone());
+        }
+        if brings_more && record.status != Status::Pending {
             record.set_webhook_due(now);
             record.expires_at = record.expires_at.max(expiry(now, now, rules));
         }
-        Ok(Some(record.next()))
+        let may_be_refused = record.unanswered(record.attempt).is_some();
+        record.promised |= may_be_refused;
+        let is_news = brings_more || record.promised != self.promised;
+        Ok(is_news.then(|| record.next()))
     }
 
     pub(crate) fn next(mut self) -> Self {

@@ -310,7 +310,7 @@ fn a_destination_that_joins_a_settled_request_is_told() {
     let (record, tries) = claimed(&ready(SLACK), START);
     let record = record.end_delivery(&tries[0], &delivered(), 0.5, START).unwrap();
     let more = parse_defaults(TOKEN, &RequestRules::default().destinations).unwrap();
-    let record = record.add_destinations(&more, after(9), &rules()).unwrap().unwrap();
+    let record = record.join(&more, after(9), &rules()).unwrap().unwrap();
     let (_, tries) = claimed(&record, after(9));
     assert_eq!(tries.iter().map(|one| one.key).collect::<Vec<_>>(), [result_of(1)]);
 }
@@ -413,7 +413,7 @@ impl World {
             Step::Join(n) => {
                 let json = format!(r#"[{{"type":"zendesk","ticketID":{n}}}]"#);
                 let more = parse_defaults(&json, &RequestRules::default().destinations).unwrap();
-                self.record.add_destinations(&more, now, &rules).unwrap()
+                self.record.join(&more, now, &rules).unwrap()
             }
         };
         if let Some(next) = next {

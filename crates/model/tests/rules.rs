@@ -51,7 +51,7 @@ enum Step {
     Reopen {
         destination: u8,
     },
-    AddDestination {
+    Join {
         destination: u8,
     },
     Wait {
@@ -135,8 +135,8 @@ impl World {
                 self.told &= next.is_none();
                 self.change(next, Kind::Reopen);
             }
-            Step::AddDestination { destination: n } => {
-                let next = self.record.add_destinations(&destination(*n), now, &rules);
+            Step::Join { destination: n } => {
+                let next = self.record.join(&destination(*n), now, &rules);
                 self.change(next.unwrap_or(None), Kind::Other);
             }
             Step::Crash => self.change(self.record.claim(now, &rules), Kind::Claim),
@@ -340,7 +340,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         6 => proptest::option::of(any_said()).prop_map(|poll| Step::Sweep { poll }),
         1 => Just(Step::OverBudget),
         1 => any::<u8>().prop_map(|destination| Step::Reopen { destination }),
-        1 => any::<u8>().prop_map(|destination| Step::AddDestination { destination }),
+        1 => any::<u8>().prop_map(|destination| Step::Join { destination }),
         6 => (0..=400u64).prop_map(|seconds| Step::Wait { seconds }),
         1 => (0..=400_000u64).prop_map(|seconds| Step::Wait { seconds }),
     ]

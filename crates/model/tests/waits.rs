@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 use model::answer::{MAX_RETRY_AFTER, Refusal};
+use model::delivery::DeliveryAnswer;
 use model::destination::{Destination, MAX_IN_RECORD, parse_defaults};
 use model::id::RequestId;
 use model::record::{FailureCode, Record, Status};
@@ -201,9 +202,9 @@ fn a_record_is_kept_for_its_retention_and_two_days_after_it_was_last_due() {
 #[test]
 fn a_record_gathers_at_most_twenty_destinations() {
     let rules = Rules::default();
-    let full = opened(&rules).add_destinations(&tokens(0..MAX_IN_RECORD), START, &rules).unwrap().unwrap();
-    assert_eq!(full.add_destinations(&tokens(0..1), START, &rules), Ok(None));
-    assert_eq!(full.add_destinations(&tokens(50..51), START, &rules), Err(TooManyDestinations));
+    let full = opened(&rules).join(&tokens(0..MAX_IN_RECORD), START, &rules).unwrap().unwrap();
+    assert_eq!(full.join(&tokens(0..1), START, &rules), Ok(None));
+    assert_eq!(full.join(&tokens(50..51), START, &rules), Err(TooManyDestinations));
     let refused = full.refuse(1, &refusal(), true, START, &rules).unwrap();
     assert_eq!(refused.reopen("again", tokens(50..51), None, START, &rules), None);
     assert!(refused.reopen("again", tokens(0..1), None, START, &rules).is_some());
@@ -212,11 +213,48 @@ fn a_record_gathers_at_most_twenty_destinations() {
 #[test]
 fn a_refused_request_that_is_asked_again_has_nothing_to_deliver_yet() {
     let rules = Rules::default();
-    let record = opened(&rules).add_destinations(&tokens(0..1), START, &rules).unwrap().unwrap();
+    let record = opened(&rules).join(&tokens(0..1), START, &rules).unwrap().unwrap();
     let refused = record.refuse(1, &refusal(), true, START, &rules).unwrap();
     assert!(refused.stream_hint.is_some());
     let again = refused.reopen("again", Vec::new(), None, after(60), &rules).unwrap();
     assert_eq!((again.status, again.attempt, again.webhook_due_at), (Status::Pending, 1, None));
     assert_eq!((again.pending_until, &again.stream_hint), (after(60 + 3600), &None));
     assert_eq!(again.reopen("again", Vec::new(), None, after(61), &rules), None);
+}
+
+#[test]
+fn who_joins_while_logrocket_may_refuse_hears_of_it_from_the_destinations() {
+    let rules = Rules::default();
+    let join = |record: &Record| record.join(&[], START, &rules).unwrap();
+    let refuse = |record: &Record| record.refuse(1, &refusal(), false, after(1), &rules).unwrap();
+
+    // 1. Whoever asked first is told by the answer; one who joins meanwhile is not.
+    let alone = opened(&rules);
+    assert_eq!(refuse(&alone).webhook_due_at, None);
+    let joined = join(&alone).unwrap();
+    assert_eq!(join(&joined), None);
+    assert_eq!(refuse(&joined).webhook_due_at, Some(after(1)));
+
+    // 2. Once LogRocket has taken it there is nothing that it could still refuse to him.
+    let confirmed = alone.confirm(1, "id1", &rules).unwrap();
+    assert_eq!(join(&confirmed), None);
+}
+
+#[test]
+fn a_promise_outlives_a_refusal_that_was_not_told_yet_and_no_other() {
+    let rules = Rules::default();
+    let refuse = |record: &Record| record.refuse(1, &refusal(), false, after(1), &rules).unwrap();
+    let reopen = |record: &Record| record.reopen("again", Vec::new(), None, after(2), &rules).unwrap();
+
+    // 1. Asked again before anybody was told: the next refusal is told, too.
+    let joined = opened(&rules).join(&tokens(0..1), START, &rules).unwrap().unwrap();
+    let refused = refuse(&joined);
+    assert_eq!(refuse(&reopen(&refused)).webhook_due_at, Some(after(1)));
+
+    // 2. Asked again after that: whoever asks now is told by the answer.
+    let (claimed, tries) = refused.claim_deliveries(after(1), &rules).unwrap();
+    let delivered = DeliveryAnswer::Delivered { external_id: None };
+    let told = claimed.end_delivery(&tries[0], &delivered, 0.5, after(1)).unwrap();
+    assert_eq!(told.webhook_due_at, None);
+    assert_eq!(refuse(&reopen(&told)).webhook_due_at, None);
 }

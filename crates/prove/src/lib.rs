@@ -6,7 +6,7 @@
 //! # What is real, and what is described
 //!
 //! Every decision about a record is the shipped function's: `open`, `reopen`, `claim`, `work`, `start`, `confirm`,
-//! `not_taken`, `refuse`, `receive`, `release`, `poll_again`, `expire`, `over_budget`, `add_destinations`,
+//! `not_taken`, `refuse`, `receive`, `release`, `poll_again`, `expire`, `over_budget`, `join`,
 //! `claim_deliveries`, `end_delivery`, `redeliver`, `budget::change`, and `CallbackKeys` for the tokens. There is no second
 //! description of them. What is described here is what stands around them: in which order request λ and webhook λ
 //! call them (`protocol`), how the table writes what they answer (`table`), and how LogRocket, destinations, callers and
@@ -64,12 +64,6 @@
 //! itself, all must be settled: an `always` property, that does not count on any message which may be lost. And *every way
 //! ends at rest*: each scope is explored to its end, so that there are finitely many states; a test shows of the smaller
 //! ones that no way comes back to where it was; and a number of claims beyond any need is a property's failure in all.
-//!
-//! # A known gap
-//!
-//! [`properties::REFUSAL_HEARD`] does not hold, and a test holds it to that. A caller who repeats his key while the first POST
-//! is on its way is answered with 202; if LogRocket then refuses that POST, only the first one is told (502), and nothing is
-//! delivered. In the same way, an outcome that was being delivered is forgotten when the key is asked again and refused again.
 
 mod mutants;
 pub mod properties;

@@ -2,7 +2,7 @@
 
 use crate::properties::{
     ATTEMPTS, MARK_STAYS, NOT_FORGED, ONE_TRY, ONE_WORKER, ONLY_WAITING, POLLED, REACHED, READY_STAYS,
-    SETTLED,
+    REFUSAL_HEARD, SETTLED,
 };
 
 /// One rule, or one step, done wrong.
@@ -40,10 +40,12 @@ pub enum Mutant {
     OutcomesSideBySide,
     /// The due date is not computed from what is still open when a mark is written.
     DueDateDropped,
+    /// A repeat is told that the request is taken, and the record does not say so.
+    PromiseNotWritten,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::RecordAfterPost,
         Self::NoRankGuard,
         Self::NoSweep,
@@ -60,6 +62,7 @@ impl Mutant {
         Self::NoLastPoll,
         Self::OutcomesSideBySide,
         Self::DueDateDropped,
+        Self::PromiseNotWritten,
     ];
 
     /// The short scope in which it is found, and the property that it breaks.
@@ -80,6 +83,7 @@ impl Mutant {
             Self::NoLastPoll => ("attempts", POLLED),
             Self::OutcomesSideBySide => ("deliveries", ONE_TRY),
             Self::DueDateDropped => ("deliveries", SETTLED),
+            Self::PromiseNotWritten => ("refusals", REFUSAL_HEARD),
         }
     }
 }

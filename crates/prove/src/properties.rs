@@ -2,6 +2,7 @@
 
 use crate::protocol::{Protocol, log_rocket_id, result_of};
 use crate::scopes::Scope;
+use crate::table::has_been_told;
 use crate::world::{Keys, Said, Stage, Trying, World};
 use model::delivery::{DeliveryKey, DeliveryState, MAX_TRIES, OutcomeKind};
 use model::record::{AttemptState, FailureCode, Record, Status};
@@ -23,7 +24,6 @@ pub const REACHED: &str = "a READY that reached us is the outcome";
 pub const POLLED: &str = "at rest, a READY that could be polled in time is the outcome";
 pub const PROMISED: &str = "what was promised is stored";
 pub const BUDGET: &str = "the month's limit is kept";
-/// Does not hold yet; not among those that are checked. See the crate's documentation.
 pub const REFUSAL_HEARD: &str = "at rest, who was promised an outcome has heard of a refusal";
 
 /// More claims in a row than any wait here needs: work that is claimed again and again would get nowhere.
@@ -31,7 +31,7 @@ const MANY_CLAIMS: u32 = 12;
 
 type Condition = fn(&Protocol, &World) -> bool;
 
-const ALWAYS: [(&str, Condition); 15] = [
+const ALWAYS: [(&str, Condition); 16] = [
     (READY_STAYS, ready_stays),
     (CLIMBS, climbs),
     (NOT_FORGED, not_forged),
@@ -46,6 +46,7 @@ const ALWAYS: [(&str, Condition); 15] = [
     (REACHED, |_, world| !world.past.reached || status(world) == Some(Status::Ready)),
     (POLLED, polled),
     (PROMISED, |_, world| !world.past.promised || world.row.is_some()),
+    (REFUSAL_HEARD, refusal_is_heard),
     (BUDGET, budget_is_kept),
 ];
 
@@ -108,11 +109,6 @@ pub(crate) fn of(scope: &Scope) -> Vec<Property<Protocol>> {
 /// Whether a scope asks for something that no property is called.
 pub fn is_known(seen: &str) -> bool {
     SEEN.iter().any(|(name, _)| *name == seen)
-}
-
-/// What ought to hold and does not: each is shown to fail by a test, so that mending it is noticed.
-pub(crate) fn gaps() -> Vec<Property<Protocol>> {
-    vec![Property::always(REFUSAL_HEARD, refusal_is_heard)]
 }
 
 /// The names of what must always hold.
@@ -252,14 +248,8 @@ fn is_settled(world: &World) -> bool {
 /// A 202 was answered, and the record ends refused: then it was delivered.
 fn refusal_is_heard(protocol: &Protocol, world: &World) -> bool {
     let Some(row) = &world.row else { return true };
-    if !world.past.promised || !row.is_refused() || !protocol.is_at_rest(world) {
-        return true;
-    }
-    (0..row.destinations.len()).all(|destination| {
-        let key = DeliveryKey { destination, outcome: OutcomeKind::Failure };
-        let mark = row.deliveries.get(&key);
-        world.took.contains(key) || mark.is_some_and(|mark| mark.state != DeliveryState::Pending)
-    })
+    let is_owed = world.past.promised && row.is_refused() && protocol.is_at_rest(world);
+    !is_owed || has_been_told(row, world.took)
 }
 
 fn polled(protocol: &Protocol, world: &World) -> bool {

@@ -33,7 +33,6 @@ pub struct Protocol {
     pub scope: Scope,
     pub mutant: Option<Mutant>,
     pub(crate) eyes: Eyes,
-    gaps: bool,
     pub(crate) start: Time,
     id: RequestId,
     asked: NewRequest,
@@ -122,7 +121,6 @@ impl Protocol {
             scope,
             mutant,
             eyes: Eyes::Plain,
-            gaps: false,
             start: START,
             id,
             asked,
@@ -149,12 +147,6 @@ impl Protocol {
             }
         }
         seen
-    }
-
-    /// The same, checked for what does not hold yet.
-    #[must_use]
-    pub fn with_gaps(self) -> Self {
-        Self { gaps: true, ..self }
     }
 
     pub(crate) fn opened(&self, now: Time) -> Record {
@@ -236,7 +228,7 @@ impl Protocol {
         let now = world.now;
         match world.row.clone().filter(|row| !row.is_gone(now)) {
             None if self.is(Mutant::RecordAfterPost) => {
-                let begun = Begun { opened: now, attempt: 1, started_at: now, known: 0, waiting: true };
+                let begun = Begun { opened: now, attempt: 1, started_at: now, waiting: true };
                 self.spawn(world, Stage::Post(begun));
             }
             None => {
@@ -254,8 +246,15 @@ impl Protocol {
                     _ => return None,
                 }
             }
-            Some(_) if world.past.promised => return None,
-            Some(_) => world.past.promised = true,
+            Some(twin) => {
+                let rule = |row: &Record| row.join(&[], now, &self.scope.rules).ok().flatten();
+                let is_written = !self.is(Mutant::PromiseNotWritten)
+                    && matches!(self.change(world, twin.created_at, rule), Changed::Written);
+                if world.past.promised && !is_written {
+                    return None;
+                }
+                world.past.promised = true;
+            }
         }
         Some(())
     }
@@ -304,7 +303,7 @@ impl Protocol {
     /// `App::write_down`, and what the caller is told.
     fn write_down(&self, world: &mut World, begun: &Begun, answer: &Answer) {
         let (now, rules) = (world.now, &self.scope.rules);
-        let Begun { opened, attempt, known, waiting, .. } = *begun;
+        let Begun { opened, attempt, waiting, .. } = *begun;
         let mut refused = false;
         match answer {
             Answer::Accepted { id } => {
@@ -315,10 +314,7 @@ impl Protocol {
             }
             Answer::Refused => {
                 let refusal = Refusal { status: 404, message: String::new() };
-                let rule = |row: &Record| {
-                    let deliver = !waiting || row.destinations.len() > known;
-                    row.refuse(attempt, &refusal, deliver, now, rules)
-                };
+                let rule = |row: &Record| row.refuse(attempt, &refusal, !waiting, now, rules);
                 refused = matches!(self.change(world, opened, rule), Changed::Written);
             }
         }
@@ -700,7 +696,6 @@ fn begun(row: &Record, waiting: bool) -> Option<Begun> {
         opened: row.created_at,
         attempt: row.attempt,
         started_at: row.latest()?.started_at,
-        known: row.destinations.len(),
         waiting,
     })
 }
@@ -781,7 +776,7 @@ impl Model for Protocol {
                     return None;
                 }
                 let (opened, more) = (found.created_at, &self.joining);
-                let rule = |row: &Record| row.add_destinations(more, now, &self.scope.rules).ok().flatten();
+                let rule = |row: &Record| row.join(more, now, &self.scope.rules).ok().flatten();
                 match self.change(world, opened, rule) {
                     Changed::Written => world.past.promised = true,
                     _ => return None,
@@ -844,10 +839,6 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = properties::of(&self.scope);
-        if self.gaps {
-            properties.extend(properties::gaps());
-        }
-        properties
+        properties::of(&self.scope)
     }
 }

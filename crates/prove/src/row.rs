@@ -88,6 +88,7 @@ fn digest(record: &Record, start: Time, eyes: Eyes, to: &mut impl Hasher) {
         ask_hash: _,
         created_at,
         pending_until,
+        promised,
         completed_at,
         failure,
         result,
@@ -113,6 +114,8 @@ fn digest(record: &Record, start: Time, eyes: Eyes, to: &mut impl Hasher) {
     (destinations.len(), webhook_shard.is_some(), stream_hint.is_some()).hash(to);
     failure.as_ref().map(|failure| failure.code).hash(to);
     (result, result_gzip.as_ref().map(|bytes| bytes.len())).hash(to);
+    // A refused request may wait again.
+    promised.hash(to);
     if waits {
         (pending_until, request_tries).hash(to);
     }

@@ -5,7 +5,7 @@ use crate::protocol::Protocol;
 use crate::row::Row;
 use crate::world::{Keys, Past, World};
 use model::budget::{self, BudgetChange};
-use model::delivery::{DeliveryState, OutcomeKind, Try};
+use model::delivery::{Delivery, DeliveryKey, DeliveryState, OutcomeKind, Try};
 use model::record::{Record, Status};
 use model::rules::{News, NewsOutcome, Received};
 use model::time::Time;
@@ -116,7 +116,8 @@ impl Protocol {
             && world.row.as_ref().is_some_and(|row| row.is_refused());
         let past = &mut world.past;
         if is_reopened {
-            *past = Past { promised: past.promised, reached: past.reached, ..Past::default() };
+            let is_kept = world.row.as_ref().is_none_or(|row| has_been_told(row, world.took));
+            *past = Past { promised: past.promised && !is_kept, reached: past.reached, ..Past::default() };
         }
         past.highest = past.highest.max(Some(next.status));
         if next.status == Status::Ready && past.ready.is_none() {
@@ -148,6 +149,15 @@ impl Protocol {
             _ => record.receive(news, now, rules),
         }
     }
+}
+
+/// Whether nobody waits to hear of a refusal: each destination got it, was given up, or does not want it.
+pub(crate) fn has_been_told(row: &Record, took: Keys) -> bool {
+    (0..row.destinations.len()).all(|destination| {
+        let key = DeliveryKey { destination, outcome: OutcomeKind::Failure };
+        let is_final = |mark: &Delivery| mark.state != DeliveryState::Pending;
+        took.contains(key) || row.deliveries.get(&key).is_some_and(is_final)
+    })
 }
 
 /// The counter's part of a write, both or neither; `false` if there is no room.

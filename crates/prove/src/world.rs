@@ -108,8 +108,6 @@ pub struct Begun {
     pub opened: Time,
     pub attempt: u32,
     pub started_at: Time,
-    /// How many destinations there were.
-    pub known: usize,
     /// Whether somebody waits for the answer, or was promised one before.
     pub waiting: bool,
 }

@@ -66,15 +66,6 @@ fn mutants_and_scopes_are_named_once_and_ask_for_what_is_there() {
     }
 }
 
-/// When this fails, the gap is closed: then the property belongs to those that always hold.
-#[test]
-fn the_known_gap_is_still_there() {
-    let finish = HasDiscoveries::AnyOf([properties::REFUSAL_HEARD].into());
-    let protocol = protocol(short("refusals"), None).with_gaps();
-    let checker = protocol.checker().finish_when(finish).spawn_bfs().join();
-    assert!(checker.discovery(properties::REFUSAL_HEARD).is_some());
-}
-
 /// States are told apart by what a rule or property can read. If that left out too much, a state that is reached by
 /// telling apart everything would be missing here.
 #[test]

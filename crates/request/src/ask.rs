@@ -122,7 +122,7 @@ impl App {
         else {
             return Ok(None);
         };
-        match self.with_destinations(found, &new.destinations).await {
+        match self.join(found, &new.destinations).await {
             Ok(record) => {
                 tracing::info!(requestID = record.request_id.as_str(), "a recent request was found");
                 let asked = Asked { summary: Summary::from(&record), how: How::Found };
@@ -146,15 +146,21 @@ impl App {
         if twin.is_refused() {
             return self.reopen(twin, new, origin).await;
         }
+        self.repeated(twin, new).await
+    }
+
+    /// A repeat that changes nothing but who is to hear of the outcome.
+    async fn repeated(&self, twin: Record, new: NewRequest) -> Result<Prepared, Problem> {
         // A workflow's retry brings a new token, and its own alone is waited for.
         let tokens: Vec<Destination> = new
             .destinations
             .into_iter()
             .filter(|destination| matches!(destination.target, Target::StepFunctions { .. }))
             .collect();
-        let record = self.with_destinations(twin, &tokens).await?;
+        let record = self.join(twin, &tokens).await?;
         tracing::info!(requestID = record.request_id.as_str(), "asked again");
-        Ok(replayed(&record))
+        let asked = Asked { summary: Summary::from(&record), how: How::Replayed };
+        Ok(Prepared::Answered(Box::new(asked)))
     }
 
     /// Opens a refused request again; of several who do so at once, one asks LogRocket.
@@ -169,18 +175,19 @@ impl App {
                 tracing::info!(requestID = record.request_id.as_str(), "a refused request is tried again");
                 Ok(Prepared::ToPost { record, how: How::Replayed })
             }
-            Changed::Unchanged(record) => Ok(replayed(&record)),
+            // Another one has opened it again.
+            Changed::Unchanged(record) => self.repeated(*record, new).await,
             Changed::OverBudget => Err(self.over_budget()),
             Changed::Gone => Err(deleted_meanwhile()),
         }
     }
 
-    async fn with_destinations(&self, record: Record, more: &[Destination]) -> Result<Record, Problem> {
+    async fn join(&self, record: Record, more: &[Destination]) -> Result<Record, Problem> {
         let (now, rules) = (clock::now(), &self.settings.shared.rules);
         record
-            .add_destinations(more, now, rules)
+            .join(more, now, rules)
             .map_err(|too_many| Problem::new(Kind::Invalid, format!("{too_many}.")))?;
-        let rule = |record: &Record| record.add_destinations(more, now, rules).ok().flatten();
+        let rule = |record: &Record| record.join(more, now, rules).ok().flatten();
         match self.table.change(record, rule).await.map_err(|error| table_unavailable(&error))? {
             Changed::Written(record) | Changed::Unchanged(record) => Ok(*record),
             Changed::OverBudget | Changed::Gone => Err(deleted_meanwhile()),
@@ -196,10 +203,6 @@ impl App {
         tracing::warn!("over the month's budget");
         budget::spent(self.settings.monthly_request_limit.unwrap_or(0), clock::now())
     }
-}
-
-fn replayed(record: &Record) -> Prepared {
-    Prepared::Answered(Box::new(Asked { summary: Summary::from(record), how: How::Replayed }))
 }
 
 fn too_slow() -> Problem {

@@ -112,12 +112,8 @@ impl App {
                     status = refusal.status,
                     "LogRocket refused it"
                 );
-                let known = record.destinations.len();
-                let rule = |record: &Record| {
-                    // Who joined meanwhile, by `maxAge`, was promised to hear.
-                    let deliver = audience == Audience::Promised || record.destinations.len() > known;
-                    record.refuse(attempt, refusal, deliver, now, rules)
-                };
+                let promised = audience == Audience::Promised;
+                let rule = |record: &Record| record.refuse(attempt, refusal, promised, now, rules);
                 return Ok(matches!(self.table.change(record, rule).await?, Changed::Written(_)));
             }
             PostAnswer::NotTaken { retry_after } => {

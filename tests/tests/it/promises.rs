@@ -86,6 +86,62 @@ async fn who_joins_a_request_that_is_then_refused_is_delivered_the_failure() {
 }
 
 #[tokio::test]
+async fn who_repeats_a_key_that_is_then_refused_is_delivered_the_failure() {
+    let world = World::start().await;
+    let held = world.log_rocket.hold_next_post();
+    world.log_rocket.next(Behaviour::status(400));
+    let body = json!({ "userID": "1", "idempotencyKey": "ticket-35436", "webhookURL": world.hook("it") });
+    let first = world.post(body.clone());
+    let repeating = async {
+        // 1. While LogRocket thinks about it, the same is asked again, and promised.
+        held.arrived().await.unwrap();
+        let repeated = world.post(body.clone()).await;
+        held.release();
+        repeated
+    };
+    let (first, repeated) = tokio::join!(first, repeating);
+    first.problem(502);
+    assert_eq!(repeated.status, StatusCode::ACCEPTED, "{}", repeated.text);
+
+    // 2. He hears of the refusal from his destination.
+    let id = repeated.json()["requestID"].as_str().unwrap().to_owned();
+    let deliveries = world.sweep_until_delivered(&id).await;
+    assert_eq!(
+        (&deliveries[0]["status"], &deliveries[0]["outcome"]),
+        (&json!("DELIVERED"), &json!("failure"))
+    );
+
+    // 3. Asked again, and refused again: who asks now is told by the answer, and nobody else.
+    world.log_rocket.next(Behaviour::status(400));
+    world.post(body).await.problem(502);
+    assert_eq!(world.item(&id)["webhookDueAt"], Value::Null);
+}
+
+#[tokio::test]
+async fn of_several_who_open_a_refused_workflow_again_each_has_his_token_answered() {
+    let world = World::start().await;
+    let ask = async |token: &str| {
+        let destination = json!([{ "type": "stepFunctions", "taskToken": token }]);
+        let key = "execution-1";
+        world.invoke(json!({ "userID": "1", "idempotencyKey": key, "destinations": destination })).await
+    };
+    world.log_rocket.next(Behaviour::status(401));
+    ask("first").await.unwrap_err();
+
+    // 1. Four at once; one of them asks LogRocket.
+    world.log_rocket.usually(Behaviour::ready().slow(Duration::from_millis(300)));
+    let answers = tokio::join!(ask("second"), ask("third"), ask("fourth"), ask("fifth"));
+    let ids = [answers.0, answers.1, answers.2, answers.3].map(|answer| answer.unwrap()["requestID"].clone());
+    let id = ids[0].as_str().unwrap().to_owned();
+    assert!(ids.iter().all(|other| *other == id), "{ids:?}");
+    world.wait_for(&id, "READY").await;
+
+    // 2. Each waits for an answer to his own token.
+    let deliveries = world.sweep_until_delivered(&id).await;
+    assert_eq!(deliveries.len(), 5, "{deliveries:#?}");
+}
+
+#[tokio::test]
 async fn rest_events_made_by_hand_are_answered_and_unreadable_ones_get_400() {
     let world = World::start().await;
     let call = HttpCall::new(Method::POST, "/highlights")

@@ -68,7 +68,7 @@ enum Rule {
     OverBudget,
     Fail,
     Release,
-    AddDestinations { first: usize, count: usize },
+    Join { first: usize, count: usize },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -176,7 +176,7 @@ fn changes() -> impl Strategy<Value = Rule> {
         1 => Just(Rule::OverBudget),
         1 => Just(Rule::Fail),
         2 => Just(Rule::Release),
-        2 => (0..25usize, 0..4usize).prop_map(|(first, count)| Rule::AddDestinations { first, count }),
+        2 => (0..25usize, 0..4usize).prop_map(|(first, count)| Rule::Join { first, count }),
     ]
 }
 
@@ -435,9 +435,9 @@ impl Machine<'_> {
             Rule::OverBudget => record.over_budget(now, &rules),
             Rule::Fail => record.fail(now, &rules),
             Rule::Release => record.release(now),
-            Rule::AddDestinations { first, count } => {
+            Rule::Join { first, count } => {
                 let more: Vec<_> = (*first..first + count).map(token).collect();
-                record.add_destinations(&more, now, &rules).ok().flatten()
+                record.join(&more, now, &rules).ok().flatten()
             }
         }
     }

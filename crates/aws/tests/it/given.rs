@@ -127,7 +127,7 @@ pub fn record(request_id: RequestId, created_at: Time) -> impl Strategy<Value = 
         option::of((time(), time())),
         any::<u32>(),
         option::of((time(), time())),
-        (any::<bool>(), deliveries()),
+        (any::<bool>(), any::<bool>(), deliveries()),
         1_700_000_000..1_900_000_000i64,
         1..u64::MAX,
     );
@@ -136,7 +136,7 @@ pub fn record(request_id: RequestId, created_at: Time) -> impl Strategy<Value = 
         let (status, failure, result, gzip, completed_at, pending_until) = stands;
         let (attempts, log_rocket_request_id, request_due, tries, webhook_due, delivering, ..) = works;
         let (.., expires_at, version) = works;
-        let (hint, deliveries) = delivering;
+        let (hint, promised, deliveries) = delivering;
         Record {
             request_id: request_id.clone(),
             version,
@@ -151,6 +151,7 @@ pub fn record(request_id: RequestId, created_at: Time) -> impl Strategy<Value = 
             destinations,
             created_at,
             pending_until,
+            promised,
             completed_at,
             failure,
             result,

@@ -163,9 +163,9 @@ async fn a_change_whose_answer_was_lost_is_written_once() {
     let world = World::start().await;
     let rules = Rules::default();
     let record = world.given(opened("k")).await;
-    let expected = record.add_destinations(&[token(1)], after(1), &rules).unwrap().unwrap();
+    let expected = record.join(&[token(1)], after(1), &rules).unwrap().unwrap();
     lose_an_answer(&world, "UpdateItem");
-    let rule = |record: &Record| record.add_destinations(&[token(1)], after(1), &rules).unwrap();
+    let rule = |record: &Record| record.join(&[token(1)], after(1), &rules).unwrap();
     let changed = world.table.change(record, rule).await.unwrap();
     assert!(matches!(changed, Changed::Written(written) if *written == expected));
     assert_eq!(world.operations(), ["UpdateItem", "UpdateItem"]);

@@ -189,7 +189,7 @@ async fn deliveries_are_due_from_the_outcome_until_they_are_claimed_and_again_wh
     let world = World::start().await;
     let (table, rules) = (world.direct(), Rules::default());
     let mut new = record_of(&asked("user"), "with", START, &rules);
-    new = new.add_destinations(&[token(0)], START, &rules).unwrap().unwrap();
+    new = new.join(&[token(0)], START, &rules).unwrap().unwrap();
     let told = world.given(new).await;
     let nobody = world.given(record_of(&asked("user"), "without", START, &rules)).await;
     let shard = told.request_id.shard(SHARDS);

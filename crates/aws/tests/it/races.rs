@@ -78,7 +78,7 @@ async fn of_twenty_late_claims_one_gets_the_work() {
 /// A settled request with this many to tell.
 async fn told(world: &World, destinations: usize) -> Record {
     let all: Vec<_> = (0..destinations).map(token).collect();
-    let record = opened("k").add_destinations(&all, START, &Rules::default()).unwrap().unwrap();
+    let record = opened("k").join(&all, START, &Rules::default()).unwrap().unwrap();
     let record = world.given(record).await;
     world.direct().receive(&record.request_id, &news(1, ready()), START, &Rules::default()).await.unwrap();
     world.stored(&record.request_id).await.unwrap()
@@ -111,7 +111,7 @@ async fn the_ends_of_all_deliveries_are_written_whatever_else_is_written_meanwhi
             let delivered = DeliveryAnswer::Delivered { external_id: None };
             let rule = |record: &Record| match &this {
                 Some(this) => record.end_delivery(this, &delivered, 0.5, after(2)),
-                None => record.add_destinations(&[token(99)], after(2), &Rules::default()).unwrap(),
+                None => record.join(&[token(99)], after(2), &Rules::default()).unwrap(),
             };
             assert!(matches!(table.change(record, rule).await.unwrap(), Changed::Written(_)));
         }
@@ -191,9 +191,7 @@ async fn what_is_written_at_once_is_not_lost() {
     let add = |n: usize, record: Record| {
         let table = world.direct().clone();
         async move {
-            let add = |record: &Record| {
-                record.add_destinations(&[token(n)], after(1), &Rules::default()).ok().flatten()
-            };
+            let add = |record: &Record| record.join(&[token(n)], after(1), &Rules::default()).ok().flatten();
             table.change(record, add).await
         }
     };
