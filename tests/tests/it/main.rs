@@ -28,5 +28,6 @@ mod limits;
 mod polling;
 mod promises;
 mod rotation;
+mod security;
 mod silence;
 mod table_down;
