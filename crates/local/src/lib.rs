@@ -4,6 +4,7 @@ pub mod hold;
 pub mod lambda;
 pub mod logrocket;
 pub mod proxy;
+pub mod secrets;
 mod serve;
 pub mod stream;
 pub mod table;
