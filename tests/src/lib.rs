@@ -10,6 +10,7 @@ use local::hold::Hold;
 use local::lambda::{Function, FunctionError, Limits};
 use local::logrocket::{LogRocket, Options, Outcome, Post};
 use local::proxy::Proxy;
+use local::secrets::SecretsManager;
 use local::stream::{EventSource, Invoker, Mapping};
 use local::table::Table;
 use reqwest::header::{HeaderMap, HeaderName};
@@ -67,12 +68,8 @@ impl World {
         let log_rocket_calls = Proxy::start(&log_rocket.url()).await.expect("LogRocket's proxy");
         let gateway = Gateway::bind().await.expect("the gateway");
         let destinations = Destinations::start(destinations::Options::default()).await.expect("the vendors");
-        let secrets = json!({
-            "logRocketAPIKey": log_rocket.api_key(),
-            "callbackKey": CALLBACK_KEY,
-            "apiTokens": { "ops": API_TOKEN, "zendesk": OTHER_TOKEN },
-            "destinations": destinations.secrets(),
-        });
+        let mut secrets = own_secrets(&log_rocket, &destinations);
+        secrets["callbackKey"] = json!(CALLBACK_KEY);
         let mut env: Vec<(String, String)> = [
             ("TABLE_NAME", table.name()),
             ("AWS_ENDPOINT_URL_DYNAMODB", &table_calls.url()),
@@ -109,6 +106,26 @@ impl World {
             env,
             http,
         }
+    }
+
+    /// With its secrets in Secrets Manager: `own` is what people edit, `generated` what the stack makes.
+    pub async fn with_secrets_manager(changes: &[(&str, &str)]) -> (Self, SecretsManager) {
+        let manager = SecretsManager::start().await.expect("Secrets Manager");
+        let url = manager.url();
+        let there = [
+            ("SECRETS_JSON", ""),
+            ("SECRET_IDS", "own,generated"),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &url),
+        ];
+        let world = Self::with(&[&there, changes].concat()).await;
+        manager.put("own", &world.own_secrets());
+        manager.put("generated", &json!({ "callbackKey": CALLBACK_KEY }));
+        (world, manager)
+    }
+
+    /// What people have to write into the secret, as LogRocket and the vendors know it now.
+    pub fn own_secrets(&self) -> Value {
+        own_secrets(&self.log_rocket, &self.destinations)
     }
 
     /// With the table's stream, by which deliveries begin at once; in other worlds they wait for a sweep.
@@ -457,6 +474,14 @@ impl Answer {
         let errors = problem["errors"].as_array().cloned().unwrap_or_default();
         errors.iter().map(|error| error["pointer"].as_str().expect("a pointer").to_owned()).collect()
     }
+}
+
+fn own_secrets(log_rocket: &LogRocket, destinations: &Destinations) -> Value {
+    json!({
+        "logRocketAPIKey": log_rocket.api_key(),
+        "apiTokens": { "ops": API_TOKEN, "zendesk": OTHER_TOKEN },
+        "destinations": destinations.secrets(),
+    })
 }
 
 /// An empty value unsets.

@@ -1,13 +1,14 @@
 //! The secrets: fetched, merged, cached for five minutes, and fetched again when one was not accepted.
 
+use crate::telemetry::chain;
 use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::error::SdkError;
-use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use futures::future::try_join_all;
 use model::secrets::{BadSecret, SecretDocument};
 use model::settings::SecretSource;
 use model::time::Time;
+use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -16,10 +17,11 @@ const FRESH_FOR: Duration = Duration::from_secs(300);
 /// stranger could make us call Secrets Manager as often as he calls us.
 const BETWEEN_REFRESHES: Duration = Duration::from_secs(60);
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SecretsError {
-    #[error("the secret {id} cannot be read")]
-    Unreadable { id: String, source: Box<SdkError<GetSecretValueError>> },
+    /// The reason is no source: that one's `Debug` shows the whole of an answer that cannot be read, secret and all.
+    #[error("the secret {id} cannot be read: {reason}")]
+    Unreadable { id: String, reason: String },
     #[error("the secret {id} has no text in it")]
     Empty { id: String },
     #[error(transparent)]
@@ -30,12 +32,21 @@ pub enum SecretsError {
 pub struct Secrets<T> {
     source: Source,
     read: fn(&SecretDocument) -> Result<T, BadSecret>,
-    cached: Mutex<Option<Cached<T>>>,
+    kept: Mutex<Kept<T>>,
+    /// How often they were fetched, or could not be.
+    fetches: AtomicU64,
 }
 
 enum Source {
     Manager { client: aws_sdk_secretsmanager::Client, ids: Vec<String> },
-    Json(String),
+    Json(SecretString),
+}
+
+/// What the last fetch brought; an error only as long as nothing was ever had.
+enum Kept<T> {
+    Nothing,
+    Error(SecretsError),
+    Secrets(Cached<T>),
 }
 
 struct Cached<T> {
@@ -46,6 +57,10 @@ struct Cached<T> {
 }
 
 impl<T> Cached<T> {
+    fn may_serve(&self, now: Time) -> bool {
+        self.is_fresh(now) || self.was_just_tried(now)
+    }
+
     fn is_fresh(&self, now: Time) -> bool {
         now.since(self.fetched_at) < FRESH_FOR
     }
@@ -68,25 +83,36 @@ impl<T> Secrets<T> {
                 Source::Manager { client: aws_sdk_secretsmanager::Client::new(config), ids: ids.clone() }
             }
         };
-        Self { source, read, cached: Mutex::new(None) }
+        Self { source, read, kept: Mutex::new(Kept::Nothing), fetches: AtomicU64::new(0) }
     }
 
     /// The secrets, at most five minutes old. Older ones serve on while new ones cannot be had.
     pub async fn get(&self, now: Time) -> Result<Arc<T>, SecretsError> {
-        let mut cached = self.cached.lock().await;
-        let served = cached.as_ref().filter(|cached| cached.is_fresh(now) || cached.was_just_tried(now));
-        if let Some(cached) = served {
-            return Ok(cached.secrets.clone());
-        }
-        let tried_at = cached.as_ref().and_then(|cached| cached.tried_at);
-        match (self.fetch().await, cached.as_mut()) {
-            (Ok(secrets), _) => Ok(keep(&mut cached, secrets, now, tried_at)),
-            (Err(error), None) => Err(error),
-            (Err(error), Some(old)) => {
-                let error = crate::telemetry::chain(&error);
-                tracing::warn!(error, "the secrets cannot be refreshed; the ones known are used on");
+        let fetches = self.fetches.load(Ordering::Relaxed);
+        let mut kept = self.kept.lock().await;
+        let tried_at = match &*kept {
+            Kept::Secrets(cached) if cached.may_serve(now) => return Ok(cached.secrets.clone()),
+            // Who waited while they could not be had is told the same: else the records of a sweep would ask one after
+            // the other, each for as long as a call may take.
+            Kept::Error(error) if fetches != self.fetches.load(Ordering::Relaxed) => {
+                return Err(error.clone());
+            }
+            Kept::Secrets(cached) => cached.tried_at,
+            Kept::Error(_) | Kept::Nothing => None,
+        };
+        match (self.fetch().await, &mut *kept) {
+            (Ok(secrets), _) => Ok(kept.keep(secrets, now, tried_at)),
+            (Err(error), Kept::Secrets(old)) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "the secrets cannot be refreshed; the ones known are used on"
+                );
                 old.tried_at = Some(now);
                 Ok(old.secrets.clone())
+            }
+            (Err(error), nothing) => {
+                *nothing = Kept::Error(error.clone());
+                Err(error)
             }
         }
     }
@@ -94,15 +120,15 @@ impl<T> Secrets<T> {
     /// Fetches them again after one was not accepted; `None` if that was tried within the last minute or
     /// cannot be done now.
     pub async fn refresh(&self, now: Time) -> Option<Arc<T>> {
-        let mut cached = self.cached.lock().await;
-        if cached.as_ref().is_some_and(|cached| cached.was_just_tried(now)) {
+        let mut kept = self.kept.lock().await;
+        if matches!(&*kept, Kept::Secrets(cached) if cached.was_just_tried(now)) {
             return None;
         }
         match self.fetch().await {
-            Ok(secrets) => Some(keep(&mut cached, secrets, now, Some(now))),
+            Ok(secrets) => Some(kept.keep(secrets, now, Some(now))),
             Err(error) => {
-                tracing::warn!(error = crate::telemetry::chain(&error), "the secrets cannot be refreshed");
-                if let Some(old) = cached.as_mut() {
+                tracing::warn!(error = chain(&error), "the secrets cannot be refreshed");
+                if let Kept::Secrets(old) = &mut *kept {
                     old.tried_at = Some(now);
                 }
                 None
@@ -110,30 +136,57 @@ impl<T> Secrets<T> {
         }
     }
 
+    /// Those that are there now, where something that is needed is missing from `lacking`: fetched however lately that
+    /// was done, unless somebody did so since. Until it is put there, whoever needs it is refused, as he is while none can
+    /// be read at all; so the one who comes next is served.
+    pub async fn beyond(&self, lacking: &Arc<T>, now: Time) -> Arc<T> {
+        let mut kept = self.kept.lock().await;
+        let tried_at = match &*kept {
+            Kept::Secrets(cached) if !Arc::ptr_eq(&cached.secrets, lacking) => return cached.secrets.clone(),
+            Kept::Secrets(cached) => cached.tried_at,
+            Kept::Error(_) | Kept::Nothing => None,
+        };
+        match self.fetch().await {
+            Ok(secrets) => kept.keep(secrets, now, tried_at),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "the secrets cannot be refreshed");
+                lacking.clone()
+            }
+        }
+    }
+
     async fn fetch(&self) -> Result<T, SecretsError> {
+        let fetched = self.fetch_all().await;
+        self.fetches.fetch_add(1, Ordering::Relaxed);
+        Ok((self.read)(&fetched?)?)
+    }
+
+    async fn fetch_all(&self) -> Result<SecretDocument, SecretsError> {
         let mut document = SecretDocument::default();
         match &self.source {
-            Source::Json(json) => document.merge("SECRETS_JSON", json)?,
+            Source::Json(json) => document.merge("SECRETS_JSON", json.expose_secret())?,
             Source::Manager { client, ids } => {
                 let texts = try_join_all(ids.iter().map(|id| fetch_one(client, id))).await?;
                 for (id, text) in ids.iter().zip(texts) {
-                    document.merge(&format!("the secret {id}"), &text)?;
+                    document.merge(&format!("the secret {id}"), text.expose_secret())?;
                 }
             }
         }
-        Ok((self.read)(&document)?)
+        Ok(document)
     }
 }
 
-fn keep<T>(cached: &mut Option<Cached<T>>, secrets: T, now: Time, tried_at: Option<Time>) -> Arc<T> {
-    let secrets = Arc::new(secrets);
-    *cached = Some(Cached { secrets: secrets.clone(), fetched_at: now, tried_at });
-    secrets
+impl<T> Kept<T> {
+    fn keep(&mut self, secrets: T, now: Time, tried_at: Option<Time>) -> Arc<T> {
+        let secrets = Arc::new(secrets);
+        *self = Self::Secrets(Cached { secrets: secrets.clone(), fetched_at: now, tried_at });
+        secrets
+    }
 }
 
-async fn fetch_one(client: &aws_sdk_secretsmanager::Client, id: &str) -> Result<String, SecretsError> {
+async fn fetch_one(client: &aws_sdk_secretsmanager::Client, id: &str) -> Result<SecretString, SecretsError> {
     let answer = client.get_secret_value().secret_id(id).send().await;
     let answer =
-        answer.map_err(|source| SecretsError::Unreadable { id: id.to_owned(), source: Box::new(source) })?;
-    answer.secret_string.ok_or_else(|| SecretsError::Empty { id: id.to_owned() })
+        answer.map_err(|error| SecretsError::Unreadable { id: id.to_owned(), reason: chain(&error) })?;
+    answer.secret_string.map(SecretString::from).ok_or_else(|| SecretsError::Empty { id: id.to_owned() })
 }

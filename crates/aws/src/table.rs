@@ -11,6 +11,7 @@ mod queries;
 pub use changes::{Changed, NewsReceipt, Opened, Settlement};
 pub use queries::{Cursor, DueItem, Owner, Page};
 
+use crate::telemetry::chain;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -19,6 +20,7 @@ use model::record::Record;
 use model::time::Time;
 use std::collections::HashMap;
 use std::error::Error;
+use std::fmt;
 
 pub(crate) const KEY: &str = "requestID";
 
@@ -33,7 +35,7 @@ pub struct Table {
 }
 
 /// The table did not do what was asked of it.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum TableError {
     /// It cannot be reached, refuses, or does not answer in time. What was asked may have been done.
     #[error("the table does not answer")]
@@ -44,6 +46,14 @@ pub enum TableError {
     /// Not a source: it quotes what stands there, which must not reach a log.
     #[error("an item of the table is no record")]
     Corrupt(serde_dynamo::Error),
+}
+
+/// What a log shows of it: the `Debug` of the SDK's error shows the whole of an answer that cannot be read, and with it
+/// whatever stands in an item.
+impl fmt::Debug for TableError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&chain(self))
+    }
 }
 
 impl Table {

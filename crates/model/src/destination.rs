@@ -35,6 +35,9 @@ pub enum WhenEmpty {
 }
 
 /// The `type` of a destination and what it takes to address it.
+///
+/// A URL may hold a key, and a task token is one. They are plain text, since they stand in the table's item and equal
+/// destinations are found by them; what shows a target shows them not.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Target {

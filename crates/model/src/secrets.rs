@@ -60,7 +60,8 @@ type Found<T> = Result<T, BadSecret>;
 pub struct ZendeskSecret {
     /// `acme` of `acme.zendesk.com`
     pub subdomain: String,
-    pub email: String,
+    /// Half of what lets us in, and an agent's address.
+    pub email: SecretString,
     pub api_token: SecretString,
 }
 
@@ -83,7 +84,7 @@ pub enum IntercomRegion {
 pub struct SalesforceSecret {
     /// Without a slash at its end.
     pub instance_url: String,
-    pub client_id: String,
+    pub client_id: SecretString,
     pub client_secret: SecretString,
 }
 
@@ -103,7 +104,8 @@ fn named(field: &str, webhooks: &Found<BTreeMap<String, SecretString>>, name: &s
     webhooks.as_ref().map_err(Clone::clone)?.get(name).cloned().ok_or_else(missing)
 }
 
-/// The merged JSON of all sources, not yet looked at.
+/// The merged JSON of all sources, not yet looked at. What stands in it is plain, as JSON is: it is made to be read at
+/// once and dropped, and shows nothing of itself.
 #[derive(Clone, Default)]
 pub struct SecretDocument(Map<String, Value>);
 
@@ -140,7 +142,7 @@ impl SecretDocument {
             zendesk: section("zendesk").and_then(|zendesk| {
                 Ok(ZendeskSecret {
                     subdomain: zendesk.label("subdomain")?,
-                    email: zendesk.text("email")?,
+                    email: SecretString::from(zendesk.text("email")?),
                     api_token: SecretString::from(zendesk.text("apiToken")?),
                 })
             }),
@@ -160,7 +162,7 @@ impl SecretDocument {
             salesforce: section("salesforce").and_then(|salesforce| {
                 Ok(SalesforceSecret {
                     instance_url: salesforce.url("instanceURL")?.trim_end_matches('/').to_owned(),
-                    client_id: salesforce.text("clientID")?,
+                    client_id: SecretString::from(salesforce.text("clientID")?),
                     client_secret: SecretString::from(salesforce.text("clientSecret")?),
                 })
             }),

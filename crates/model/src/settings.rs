@@ -3,6 +3,7 @@
 use crate::destination::{self, DestinationRules, KnownDestinations};
 use crate::request::RequestRules;
 use crate::rules::Rules;
+use secrecy::SecretString;
 use std::str::FromStr;
 use std::time::Duration;
 use url::Url;
@@ -80,21 +81,12 @@ impl App {
 }
 
 /// Where the secrets come from.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum SecretSource {
     /// Ids or ARNs of Secrets Manager, merged in this order.
     Ids(Vec<String>),
     /// The JSON itself, for local runs.
-    Json(String),
-}
-
-impl std::fmt::Debug for SecretSource {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ids(ids) => out.debug_tuple("Ids").field(ids).finish(),
-            Self::Json(_) => out.write_str("Json(…)"),
-        }
-    }
+    Json(SecretString),
 }
 
 /// Who tells whether a caller may ask.
@@ -175,7 +167,7 @@ impl Environment<'_> {
 
     fn secret_source(&self) -> Result<SecretSource, BadSetting> {
         if let Some(json) = self.get("SECRETS_JSON") {
-            return Ok(SecretSource::Json(json));
+            return Ok(SecretSource::Json(json.into()));
         }
         let ids: Vec<String> = self
             .get("SECRET_IDS")

@@ -47,13 +47,14 @@ impl App {
 
     /// The secrets with another key for LogRocket than `refused`, if it was rotated since they were read.
     pub async fn with_rotated_key(&self, refused: &RequestSecrets) -> Option<Arc<RequestSecrets>> {
-        let key = |secrets: &RequestSecrets| secrets.log_rocket_api_key.expose_secret().to_owned();
         let current = match self.secrets.refresh(clock::now()).await {
             Some(refreshed) => refreshed,
             // Another POST of this invocation may just have done it.
             None => self.secrets.get(clock::now()).await.ok()?,
         };
-        (key(&current) != key(refused)).then_some(current)
+        let is_other =
+            current.log_rocket_api_key.expose_secret() != refused.log_rocket_api_key.expose_secret();
+        is_other.then_some(current)
     }
 
     pub async fn secrets(&self) -> Result<Arc<RequestSecrets>, Problem> {

@@ -288,15 +288,20 @@ async fn authenticate(app: &App, request: &Request) -> Result<String, Problem> {
         .ok_or_else(|| unauthorized("Give an API token: Authorization: Bearer {token}."))?;
     let name_of =
         |secrets: &RequestSecrets| secrets.api_tokens.name_of(presented).map(|name| format!("token:{name}"));
-    if let Some(name) = name_of(&*app.secrets().await?) {
+    let known = app.secrets().await?;
+    if let Some(name) = name_of(&known) {
         return Ok(name);
     }
     // It may have been added since the secrets were read.
-    let refreshed = app.secrets.refresh(clock::now()).await;
-    if let Some(name) = refreshed.and_then(|secrets| name_of(&secrets)) {
+    let newest = if known.api_tokens.is_empty() {
+        app.secrets.beyond(&known, clock::now()).await
+    } else {
+        app.secrets.refresh(clock::now()).await.unwrap_or(known)
+    };
+    if let Some(name) = name_of(&newest) {
         return Ok(name);
     }
-    if app.secrets().await?.api_tokens.is_empty() {
+    if newest.api_tokens.is_empty() {
         return Err(secrets_unavailable(&SecretsError::from(BadSecret::Missing {
             field: "apiTokens".into(),
         })));

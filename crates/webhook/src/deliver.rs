@@ -136,22 +136,23 @@ impl App {
         secrets: &Arc<WebhookSecrets>,
     ) -> Result<Option<String>, Failure> {
         let first = self.vendors.deliver(handover, &secrets.destinations).await;
-        let done = match &first {
-            Err(failure) if failure.decision == Decision::Unauthorized => failure.progress.clone(),
-            _ => return first,
-        };
-        let current = match self.secrets.refresh(clock::now()).await {
-            Some(refreshed) => refreshed,
-            // Another delivery may just have done it.
-            None => match self.secrets.get(clock::now()).await {
-                Ok(current) => current,
-                Err(_) => return first,
+        let Err(Failure { decision, progress: done, .. }) = &first else { return first };
+        let current = match decision {
+            Decision::NotConfigured => self.secrets.beyond(secrets, clock::now()).await,
+            Decision::Unauthorized => match self.secrets.refresh(clock::now()).await {
+                Some(refreshed) => refreshed,
+                // Another delivery may just have done it.
+                None => match self.secrets.get(clock::now()).await {
+                    Ok(current) => current,
+                    Err(_) => return first,
+                },
             },
+            Decision::Refuse | Decision::Again { .. } => return first,
         };
         if Arc::ptr_eq(&current, secrets) {
             return first;
         }
-        self.vendors.deliver(&handover.going_on(&done), &current.destinations).await
+        self.vendors.deliver(&handover.going_on(done), &current.destinations).await
     }
 
     /// Writes down how a try ended, however often the table has to be asked: a delivery that is not marked is made
@@ -217,7 +218,7 @@ fn answer(handed_over: Result<Option<String>, Failure>, about: &Subject) -> Deli
     match handed_over {
         Ok(external_id) => DeliveryAnswer::Delivered { external_id },
         Err(Failure { decision, error, progress }) => match decision {
-            Decision::Unauthorized | Decision::Refuse => {
+            Decision::Unauthorized | Decision::NotConfigured | Decision::Refuse => {
                 DeliveryAnswer::Refused { error: without(error), progress }
             }
             Decision::Again { retry_after } => {

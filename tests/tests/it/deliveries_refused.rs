@@ -3,11 +3,11 @@
 
 use local::destinations::{Behaviour, Kind};
 use local::lambda::Function;
-use local::proxy::{Fault, Match, Proxy};
+use local::secrets::SecretsManager;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::time::Duration;
-use stories::{API_TOKEN, CALLBACK_KEY, World};
+use stories::World;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -111,46 +111,17 @@ async fn what_a_destination_says_back_shows_no_secret() {
     assert_eq!(leaks, Vec::<Value>::new());
 }
 
-/// Secrets Manager with one secret in it.
-struct Manager(Proxy);
-
-impl Manager {
-    async fn start() -> Self {
-        Self(Proxy::start("http://127.0.0.1:9").await.unwrap())
-    }
-
-    /// How often it was read so far is forgotten, too.
-    fn holds(&self, world: &World, destinations: &Value) {
-        let secret = json!({
-            "logRocketAPIKey": world.log_rocket.api_key(),
-            "callbackKey": CALLBACK_KEY,
-            "apiTokens": { "ops": API_TOKEN },
-            "destinations": destinations,
-        });
-        let body = json!({ "Name": "own", "SecretString": secret.to_string() }).to_string();
-        self.0.clear();
-        self.0.on(Match::any(), Fault::Answer { status: 200, body });
-    }
-
-    async fn world(&self) -> World {
-        World::with(&[
-            ("SECRETS_JSON", ""),
-            ("SECRET_IDS", "own"),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &self.0.url()),
-        ])
-        .await
-    }
-
-    fn reads(&self) -> usize {
-        self.0.count("GetSecretValue")
-    }
+/// From now on, those are the destinations' credentials.
+fn put(manager: &SecretsManager, world: &World, destinations: &Value) {
+    let mut own = world.own_secrets();
+    own["destinations"] = destinations.clone();
+    manager.put("own", &own);
 }
 
 #[tokio::test]
 async fn a_secret_that_is_missing_or_malformed_is_named_and_once_it_is_there_what_was_given_up_is_delivered()
 {
-    let manager = Manager::start().await;
-    let world = manager.world().await;
+    let (world, manager) = World::with_secrets_manager(&[]).await;
     let put_right = world.destinations.secrets();
     for (destinations, says) in [
         (json!({}), "not configured: destinations.webhook is missing from the secret"),
@@ -172,7 +143,7 @@ async fn a_secret_that_is_missing_or_malformed_is_named_and_once_it_is_there_wha
         ),
     ] {
         // 1. Given up at once. That nobody is called is no reason to be silent.
-        manager.holds(&world, &destinations);
+        put(&manager, &world, &destinations);
         world.webhook.kill().await;
         let calls = world.destinations.received().len();
         let id = world.ask(to(&[world.hook("a"), world.hook("b")])).await;
@@ -181,17 +152,16 @@ async fn a_secret_that_is_missing_or_malformed_is_named_and_once_it_is_there_wha
         assert_eq!(ends(&world.deliveries(&id).await), [("FAILED", says); 2]);
         assert_eq!(world.destinations.received().len(), calls);
 
-        // 2. The secrets were read again for it, but not for each of many.
-        let reads = manager.reads();
-        for _ in 0..2 {
+        // 2. Each time it is asked for, the secrets are read again, but once for all that miss something.
+        let reads = manager.calls_for("own");
+        for again in 1..=2 {
             assert_eq!(world.redeliver(&id).await.status, StatusCode::ACCEPTED);
             assert_eq!(world.sweep_deliveries().await["givenUp"], 2);
+            assert_eq!(manager.calls_for("own"), reads + again);
         }
-        assert_eq!(manager.reads(), reads);
 
-        // 3. Put right, and asked for.
-        manager.holds(&world, &put_right);
-        world.webhook.kill().await;
+        // 3. Put right, and asked for: the same process delivers it.
+        put(&manager, &world, &put_right);
         assert_eq!(world.redeliver(&id).await.status, StatusCode::ACCEPTED);
         assert_eq!(world.sweep_deliveries().await["delivered"], 2);
         for delivery in world.deliveries(&id).await {
@@ -203,23 +173,22 @@ async fn a_secret_that_is_missing_or_malformed_is_named_and_once_it_is_there_wha
 
 #[tokio::test]
 async fn a_secret_that_was_put_right_or_rotated_meanwhile_is_read_once_and_the_delivery_made() {
-    let manager = Manager::start().await;
-    let world = manager.world().await;
+    let (world, manager) = World::with_secrets_manager(&[]).await;
 
     // 1. The function has read a secret without the key, which is there since.
-    manager.holds(&world, &json!({}));
+    put(&manager, &world, &json!({}));
     world.webhook.restart().await.unwrap();
-    manager.holds(&world, &world.destinations.secrets());
+    put(&manager, &world, &world.destinations.secrets());
     let id = world.ask(to(&["a", "b", "c"].map(|name| world.hook(name)))).await;
     world.wait_for(&id, "READY").await;
-    let reads = manager.reads();
+    let reads = manager.calls_for("own");
     assert_eq!(world.sweep_deliveries().await["delivered"], 3);
-    assert_eq!(manager.reads(), reads + 1, "one of the three reads it for all");
+    assert_eq!(manager.calls_for("own"), reads + 1, "one of the three reads it for all");
 
     // 2. It is rotated: the receiver does not take the old key any more.
     world.webhook.restart().await.unwrap();
     world.destinations.rotate(Kind::Webhook);
-    manager.holds(&world, &world.destinations.secrets());
+    put(&manager, &world, &world.destinations.secrets());
     let before = world.destinations.received().len();
     let id = world.ask(to(&[world.hook("a")])).await;
     world.wait_for(&id, "READY").await;
@@ -232,26 +201,24 @@ async fn a_secret_that_was_put_right_or_rotated_meanwhile_is_read_once_and_the_d
 
     // 3. It is rotated, and nobody has put the new one there: given up, with no more reads within the minute.
     world.destinations.rotate(Kind::Webhook);
-    let (before, reads) = (world.destinations.received().len(), manager.reads());
+    let (before, reads) = (world.destinations.received().len(), manager.calls_for("own"));
     let id = world.ask(to(&[world.hook("a"), world.hook("b")])).await;
     world.wait_for(&id, "READY").await;
     assert_eq!(world.sweep_deliveries().await["givenUp"], 2);
     let refused = ("FAILED", "the webhook answered 401: unauthorized");
     assert_eq!(ends(&world.deliveries(&id).await), [refused; 2]);
-    assert_eq!((world.destinations.received().len(), manager.reads()), (before + 2, reads));
+    assert_eq!((world.destinations.received().len(), manager.calls_for("own")), (before + 2, reads));
 }
 
 #[tokio::test]
 async fn without_the_secrets_nothing_is_begun_and_it_stays_due() {
-    let manager = Manager::start().await;
-    let world = manager.world().await;
-    manager.holds(&world, &world.destinations.secrets());
+    let (world, manager) = World::with_secrets_manager(&[]).await;
+    put(&manager, &world, &world.destinations.secrets());
     let id = world.ask(to(&[world.hook("a")])).await;
     world.wait_for(&id, "READY").await;
     let before = world.item(&id);
 
-    manager.0.clear();
-    manager.0.on(Match::any(), Fault::exception("ResourceNotFoundException"));
+    manager.remove("own");
     world.webhook.kill().await;
     let swept = world.sweep_deliveries().await;
     assert_eq!(
@@ -266,7 +233,7 @@ async fn without_the_secrets_nothing_is_begun_and_it_stays_due() {
     assert_eq!(world.webhook.invoke(event).await.unwrap(), failures);
     assert_eq!(world.item(&id), before);
 
-    manager.holds(&world, &world.destinations.secrets());
+    put(&manager, &world, &world.destinations.secrets());
     assert_eq!(world.sweep_deliveries().await["delivered"], 1);
 }
 

@@ -272,3 +272,21 @@ async fn what_fails_once_is_made_again_and_nobody_notices() {
         assert_eq!(world.operations(), ["PutItem", "PutItem"], "{fault:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_error_shows_anything_of_an_item() {
+    let world = World::start().await;
+    let record = world.given(opened("k")).await;
+    for body in [
+        r#"{"Item":{"requestID":{"S":"canary"#,
+        r#"{"Item":{"requestID":{"S":"canary"}}}"#,
+        r#"{"Item":{"result":{"S":"canary"},"status":{"S":"canary"}}}"#,
+        "canary",
+    ] {
+        world.proxy.on(Match::operation("GetItem"), Fault::Answer { status: 200, body: body.to_owned() });
+        let error = world.table.get(&record.request_id, START).await.unwrap_err();
+        let shown = format!("{error:?} {error} {}", aws::telemetry::chain(&error));
+        assert!(!shown.contains("canary"), "{body}: {shown}");
+        world.proxy.clear();
+    }
+}

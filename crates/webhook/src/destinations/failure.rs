@@ -18,8 +18,10 @@ pub struct Failure {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Decision {
-    /// The credentials are missing or not accepted: newer ones may be, else it is given up.
+    /// The credentials are not accepted: newer ones may be, else it is given up.
     Unauthorized,
+    /// The same of credentials that are missing or malformed.
+    NotConfigured,
     /// It would be refused again.
     Refuse,
     Again {
@@ -82,7 +84,7 @@ impl From<SendError> for Failure {
 /// What is not configured may be so by now.
 impl From<BadSecret> for Failure {
     fn from(error: BadSecret) -> Self {
-        Self::unauthorized(format!("not configured: {error}"))
+        Self::new(Decision::NotConfigured, format!("not configured: {error}"))
     }
 }
 

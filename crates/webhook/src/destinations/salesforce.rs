@@ -100,7 +100,7 @@ impl Vendors {
         let url = format!("{}/services/oauth2/token", secret.instance_url);
         let request = self.request(Method::POST, &url).form(&[
             ("grant_type", "client_credentials"),
-            ("client_id", &secret.client_id),
+            ("client_id", secret.client_id.expose_secret()),
             ("client_secret", secret.client_secret.expose_secret()),
         ]);
         let session = granted(&self.send(handover, request).await?, secret)?;
@@ -111,7 +111,7 @@ impl Vendors {
 
 fn is_same(one: &SalesforceSecret, other: &SalesforceSecret) -> bool {
     one.instance_url == other.instance_url
-        && one.client_id == other.client_id
+        && is_equal(&one.client_id, &other.client_id)
         && is_equal(&one.client_secret, &other.client_secret)
 }
 
@@ -139,7 +139,8 @@ fn granted(answer: &Answer, secret: &SalesforceSecret) -> Result<Session, Failur
         let api_url = api_url(&secret.instance_url, granted.instance_url.as_deref());
         return Ok(Session { secret: secret.clone(), token: granted.access_token, api_url });
     }
-    let failure = Failure::of_answer(VENDOR, answer, &[secret.client_secret.expose_secret()]);
+    let hidden = [secret.client_secret.expose_secret(), secret.client_id.expose_secret()];
+    let failure = Failure::of_answer(VENDOR, answer, &hidden);
     let decision = match (failure.decision, serde_json::from_slice::<Refused>(&answer.body)) {
         (again @ Decision::Again { .. }, _) => again,
         // "retry your request", say its words.

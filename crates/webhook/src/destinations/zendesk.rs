@@ -13,6 +13,8 @@
 
 use super::{Decision, Failure, Handover, Vendors, retry_after, said};
 use aws::outgoing::Answer;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use model::render::{Document, html};
 use model::secrets::{DestinationSecrets, ZendeskSecret};
 use reqwest::{Method, RequestBuilder};
@@ -60,7 +62,11 @@ impl Vendors {
 }
 
 fn signed(request: RequestBuilder, secret: &ZendeskSecret) -> RequestBuilder {
-    request.basic_auth(format!("{}/token", secret.email), Some(secret.api_token.expose_secret()))
+    request.basic_auth(user(secret), Some(secret.api_token.expose_secret()))
+}
+
+fn user(secret: &ZendeskSecret) -> String {
+    format!("{}/token", secret.email.expose_secret())
 }
 
 /// The updates, each with its mark. A comment is as public as the ticket's first one unless it says that it is not.
@@ -132,7 +138,10 @@ fn updated(answer: &Answer, secret: &ZendeskSecret) -> Result<Option<String>, Fa
 
 /// 409 is for two who update a ticket at once.
 fn failure(answer: &Answer, secret: &ZendeskSecret) -> Failure {
-    let hidden = [secret.api_token.expose_secret(), secret.email.as_str()];
+    let token = secret.api_token.expose_secret();
+    // As the header has them, if that is what the answer quotes.
+    let credentials = STANDARD.encode(format!("{}:{token}", user(secret)));
+    let hidden = [token, secret.email.expose_secret(), &credentials];
     match answer.status {
         409 => {
             let decision = Decision::Again { retry_after: retry_after(answer) };
@@ -299,6 +308,8 @@ mod tests {
             let (_, told) = why(updated(&answer, &secret()));
             assert!(told.ends_with(": (secret)/token:(secret)"), "{told}");
         }
+        let header = format!("Authorization: Basic {}", STANDARD.encode(echo));
+        assert!(why(updated(&answer(400, header), &secret())).1.ends_with(": Authorization: Basic (secret)"));
     }
 
     #[test]

@@ -3,44 +3,29 @@
 use super::{CASES, Case, LEASE, Round, Told, one_of_each_kind, request, result};
 use local::destinations::{Behaviour, Kind, Place};
 use local::logrocket;
-use local::proxy::{Fault, Match, Proxy};
+use local::secrets::SecretsManager;
 use serde_json::{Value, json};
-use stories::{API_TOKEN, CALLBACK_KEY, World};
+use stories::World;
 
-/// Secrets Manager with one secret in it, and a world whose functions read it. Its deliveries wait for a sweep, so that
-/// one process makes them all.
+/// Secrets Manager, and a world whose functions read it. Its deliveries wait for a sweep, so that one process makes them
+/// all.
 struct Vault {
-    manager: Proxy,
+    manager: SecretsManager,
     world: World,
 }
 
 impl Vault {
     async fn open() -> Self {
-        let manager = Proxy::start("http://127.0.0.1:9").await.unwrap();
-        let from_there = [
-            LEASE,
-            ("SECRETS_JSON", ""),
-            ("SECRET_IDS", "own"),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &manager.url()),
-        ];
-        let world = World::with(&from_there).await;
+        let (world, manager) = World::with_secrets_manager(&[LEASE]).await;
         world.log_rocket.usually(logrocket::Behaviour::manual());
-        let vault = Self { manager, world };
-        vault.holds(&vault.world.destinations.secrets());
-        vault
+        Self { manager, world }
     }
 
     /// From now on, those are the destinations' credentials.
     fn holds(&self, destinations: &Value) {
-        let secret = json!({
-            "logRocketAPIKey": self.world.log_rocket.api_key(),
-            "callbackKey": CALLBACK_KEY,
-            "apiTokens": { "ops": API_TOKEN },
-            "destinations": destinations,
-        });
-        let body = json!({ "Name": "own", "SecretString": secret.to_string() }).to_string();
-        self.manager.clear();
-        self.manager.on(Match::any(), Fault::Answer { status: 200, body });
+        let mut own = self.world.own_secrets();
+        own["destinations"] = destinations.clone();
+        self.manager.put("own", &own);
     }
 
     /// The function starts anew, and reads what there is now.
@@ -49,7 +34,7 @@ impl Vault {
     }
 
     fn reads(&self) -> usize {
-        self.manager.count("GetSecretValue")
+        self.manager.calls_for("own")
     }
 
     /// Asks for these, and has them delivered.
@@ -111,7 +96,9 @@ async fn what_is_missing_or_malformed_is_named_and_in_nobody_elses_way() {
     // None of them at all.
     vault.holds(&json!({}));
     vault.forget().await;
-    for told in vault.deliver(CASES).await {
+    let round = Round::ask(&vault.world, CASES, &request(), &Value::Null).await.result(&result()).await;
+    vault.world.sweep_deliveries().await;
+    for told in round.ended().await {
         match told.case.secret.split_once('.') {
             None => told.assert_delivered(1),
             Some((section, _)) => {
@@ -120,6 +107,22 @@ async fn what_is_missing_or_malformed_is_named_and_in_nobody_elses_way() {
                 assert!(told.last_error().contains(&name), "{}: {}", told.name(), told.last_error());
             }
         }
+    }
+
+    // All are mended, and delivered again by the process that missed them.
+    vault.holds(&right);
+    for id in round.ids() {
+        vault.world.redeliver(&id).await;
+    }
+    vault.world.sweep_deliveries().await;
+    for told in round.ended().await {
+        assert_eq!(
+            (told.status(), told.messages.len()),
+            ("DELIVERED", 1),
+            "{}: {:#}",
+            told.name(),
+            told.delivery
+        );
     }
 }
 
