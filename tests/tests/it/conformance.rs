@@ -12,6 +12,7 @@ mod failing;
 mod hostile;
 mod oversize;
 mod seen;
+mod silent;
 mod unheard;
 
 use local::destinations::{Kind, Message, Received};

@@ -28,6 +28,7 @@ mod limits;
 mod polling;
 mod promises;
 mod rotation;
+mod secrets_missing;
 mod security;
 mod silence;
 mod table_down;

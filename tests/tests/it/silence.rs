@@ -175,12 +175,16 @@ async fn callbacks(told: &Told) {
         json!({ "requestID": id, "status": "READY", "result": HIGHLIGHTS }),
         json!({ "requestID": id, "status": "READY", "result": { "highlights": [HIGHLIGHTS] } }),
         json!({ "requestID": id, "status": "READY", "result": { "highlights": "", "sessions": HIGHLIGHTS } }),
+        json!({ "requestId": id, "status": "COMPLETE", "result": { "highlights": HIGHLIGHTS, "sessions": [HIGHLIGHTS] } }),
     ] {
         told.callback(&query, unreadable).await.problem(400);
     }
     let ready =
         |id: &str| json!({ "requestID": id, "status": "READY", "appID": "acme/shop", "result": result });
     told.callback(&query, ready("canary-other-id")).await.problem(409);
+    let mut complete = ready("canary-other-id");
+    complete["status"] = json!("COMPLETE");
+    told.callback(&query, complete).await.problem(409);
     told.callback(&query.replace("attempt=1", "attempt=2"), ready(&id)).await.problem(401);
     told.callback(&format!("{query}x"), ready(&id)).await.problem(401);
     told.callback(&format!("?request={EMAIL}&attempt=1&token={WRONG_TOKEN}"), ready(&id)).await.problem(401);
@@ -230,6 +234,13 @@ async fn troubles(told: &Told) {
         told.callback(&query, failed).await.problem(503);
         world.table_calls.clear();
     }
+    // A request that was refused is opened again by its key.
+    let key_header = [("idempotency-key", "canary-key-3")];
+    world.log_rocket.next(Behaviour::status(400).body(format!("{EMAIL} may not with {key}")));
+    told.post(&key_header, body()).await.problem(502);
+    world.log_rocket.next(Behaviour::status(401).body(key));
+    told.post(&key_header, body()).await.problem(502);
+    told.post(&key_header, body()).await;
     // LogRocket's answer cannot be written down.
     for behaviour in [Behaviour::ready(), Behaviour::status(401).body(key), Behaviour::status(429)] {
         world.log_rocket.next(behaviour);
