@@ -1,6 +1,7 @@
 //! What an answer of LogRocket's API means: a decision, not a status code.
 
-use crate::callback::{Report, is_log_rocket_id, without_bom};
+use crate::callback::{Report, is_log_rocket_id};
+use crate::json::mended;
 use crate::time::Time;
 use serde_json::Value;
 use std::time::Duration;
@@ -126,14 +127,14 @@ pub fn parse_retry_after(text: &str, now: Time) -> Option<Duration> {
 }
 
 fn accepted_id(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(without_bom(body)).ok()?;
+    let body: Value = serde_json::from_str(&mended(body)).ok()?;
     body.get("id")?.as_str().filter(|id| is_log_rocket_id(id)).map(str::to_owned)
 }
 
 /// What the body of an error says, for people: of JSON the fields in which LogRocket (whose errors are not documented)
 /// and the vendors of destinations say it, of anything else the text. Cut short, without control characters.
 pub fn words(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
+    let text = mended(body);
     let said = match serde_json::from_str(&text) {
         Ok(json) => words_in(&json, 0).join(": "),
         // A page meant for browsers explains nothing.

@@ -4,9 +4,13 @@
 //! `COMPLETE` with a string `sessionId` (the published AsyncAPI description). Unknown fields are passed over.
 
 use crate::fields::whole_number;
+use crate::json::{is_gzip, mended};
 use crate::result::{HighlightsResult, Session, SessionId};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
+use std::fmt;
 
 /// LogRocket's ids have 64 characters; index keys have room for many more.
 pub const MAX_LOGROCKET_ID_CHARS: usize = 256;
@@ -34,14 +38,15 @@ pub struct Unreadable(String);
 
 /// Either spelling may be there, or both: an answer that speaks two dialects is read like any other.
 #[derive(Deserialize)]
-struct Body {
+struct Body<'a> {
     #[serde(rename = "requestID", default)]
     request_id: Option<String>,
     #[serde(rename = "requestId", default)]
     request_id_too: Option<String>,
     status: String,
-    #[serde(default)]
-    result: Value,
+    /// Looked at only where the status says that there is one.
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -58,16 +63,22 @@ struct SessionBody {
     #[serde(rename = "recordingId", default)]
     recording_id_too: Option<String>,
     #[serde(rename = "sessionID", default)]
-    session_id: Value,
+    session_id: SentId,
     #[serde(rename = "sessionId", default)]
-    session_id_too: Value,
+    session_id_too: SentId,
     #[serde(default)]
     highlights: Option<String>,
 }
 
 impl Report {
+    /// Reads a callback's body, or the answer to a poll. What is unknown in it is passed over, however deep or long it
+    /// is; nothing is built of it.
     pub fn parse(body: &[u8]) -> Result<Self, Unreadable> {
-        let body: Body = serde_json::from_slice(without_bom(body)).map_err(unreadable)?;
+        if is_gzip(body) {
+            return Err(Unreadable("compressed, where plain JSON is awaited".into()));
+        }
+        let text = mended(body);
+        let body: Body<'_> = serde_json::from_str(&text).map_err(unreadable)?;
         let id = body.request_id.or(body.request_id_too).filter(|id| is_log_rocket_id(id));
         let Some(log_rocket_request_id) = id else {
             return Err(Unreadable("requestID is missing, empty, too long or not plain text".into()));
@@ -87,15 +98,11 @@ pub fn is_log_rocket_id(text: &str) -> bool {
     (1..=MAX_LOGROCKET_ID_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-pub(crate) fn without_bom(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)
-}
-
-fn parse_result(result: Value) -> Result<HighlightsResult, Unreadable> {
-    if result.is_null() {
+fn parse_result(result: Option<&RawValue>) -> Result<HighlightsResult, Unreadable> {
+    let Some(result) = result else {
         return Err(Unreadable("the status says that there is a result, but there is none".into()));
-    }
-    let result: ResultBody = serde_json::from_value(result).map_err(unreadable)?;
+    };
+    let result: ResultBody = serde_json::from_str(result.get()).map_err(unreadable)?;
     let sessions: Option<Vec<Session>> =
         result.sessions.unwrap_or_default().into_iter().map(SessionBody::read).collect();
     let sessions = sessions.ok_or_else(|| Unreadable("a session has no recordingID".into()))?;
@@ -106,9 +113,7 @@ impl SessionBody {
     fn read(self) -> Option<Session> {
         Some(Session {
             recording_id: self.recording_id.or(self.recording_id_too)?,
-            session_id: session_id(&self.session_id)
-                .or_else(|| session_id(&self.session_id_too))
-                .unwrap_or(SessionId::Number(0)),
+            session_id: self.session_id.0.or(self.session_id_too.0).unwrap_or(SessionId::Number(0)),
             highlights: self.highlights.unwrap_or_default(),
         })
     }
@@ -116,14 +121,68 @@ impl SessionBody {
 
 /// A number, however it is written; one that is missing or unreadable is a recording's first session. `None` only for
 /// a value that is not there.
-fn session_id(value: &Value) -> Option<SessionId> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(match text.parse() {
+#[derive(Default)]
+struct SentId(Option<SessionId>);
+
+impl<'de> Deserialize<'de> for SentId {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_any(SentIdVisitor)
+    }
+}
+
+struct SentIdVisitor;
+
+impl SentIdVisitor {
+    const UNREADABLE: SentId = SentId(Some(SessionId::Number(0)));
+
+    fn number<E>(value: &Value) -> Result<SentId, E> {
+        let number = whole_number(value).and_then(|number| number.try_into().ok()).unwrap_or(0);
+        Ok(SentId(Some(SessionId::Number(number))))
+    }
+}
+
+impl<'de> Visitor<'de> for SentIdVisitor {
+    type Value = SentId;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a session's number or id")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<SentId, E> {
+        Ok(SentId(None))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<SentId, E> {
+        Ok(Self::UNREADABLE)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<SentId, E> {
+        Self::number(&value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<SentId, E> {
+        Self::number(&value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<SentId, E> {
+        Self::number(&value.into())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<SentId, E> {
+        Ok(SentId(Some(match text.parse() {
             Ok(number) => SessionId::Number(number),
-            Err(_) => SessionId::Text(text.clone()),
-        }),
-        value => Some(SessionId::Number(whole_number(value).and_then(|n| n.try_into().ok()).unwrap_or(0))),
+            Err(_) => SessionId::Text(text.to_owned()),
+        })))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<SentId, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Self::UNREADABLE)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SentId, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Self::UNREADABLE)
     }
 }
 
@@ -131,6 +190,11 @@ fn session_id(value: &Value) -> Option<SessionId> {
 fn unreadable(error: serde_json::Error) -> Unreadable {
     use serde_json::error::Category;
     Unreadable(match error.classify() {
+        // The name is one of ours.
+        Category::Data if error.to_string().starts_with("duplicate field") => {
+            let said = error.to_string();
+            format!("the JSON has {} twice", said.split('`').nth(1).unwrap_or("a field"))
+        }
         Category::Data => "the JSON lacks requestID, status or a readable result".into(),
         _ => format!("not JSON, at line {} column {}", error.line(), error.column()),
     })
@@ -206,7 +270,6 @@ mod tests {
             r#"{"requestID":"0","status":"READY","result":"secret"}"#,
             r#"{"requestID":"0","status":"READY","result":{"highlights":{"secret":1}}}"#,
             r#"{"requestID":"0","status":"READY","result":{"highlights":"h","sessions":[{"sessionID":1}]}}"#,
-            r#"{"requestID":"0","status":"READY","result":{"highlights":"\ud800"}}"#,
         ] {
             let error = Report::parse(body.as_bytes()).unwrap_err();
             assert!(!error.to_string().contains("secret"), "{error}");

@@ -1,6 +1,6 @@
 //! Reads a JSON object field by field and remembers everything that is wrong with it.
 
-use crate::problem::FieldError;
+use crate::problem::{FieldError, pointer_token};
 use serde_json::{Map, Value};
 
 /// Collects every bad field, so that a caller mends them all at once.
@@ -9,7 +9,7 @@ pub(crate) struct Errors(Vec<FieldError>);
 
 impl Errors {
     pub fn push(&mut self, pointer: &str, detail: impl Into<String>) {
-        self.0.push(FieldError { pointer: format!("#{pointer}"), detail: detail.into() });
+        self.0.push(FieldError::at(pointer, detail));
     }
 
     pub fn is_empty(&self) -> bool {
@@ -46,7 +46,7 @@ impl<'a> Fields<'a> {
     }
 
     pub fn pointer(&self, name: &str) -> String {
-        format!("{}/{}", self.at, name.replace('~', "~0").replace('/', "~1"))
+        format!("{}/{}", self.at, pointer_token(name))
     }
 
     /// The field's value. `null` means absent, as it does for LogRocket's own clients.

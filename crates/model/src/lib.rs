@@ -12,6 +12,7 @@ pub mod delivery;
 pub mod destination;
 mod fields;
 pub mod id;
+mod json;
 pub mod page;
 pub mod payload;
 pub mod problem;

@@ -1,8 +1,30 @@
 //! What is told to a caller whose request cannot be done: RFC 9457 `application/problem+json`.
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
+
+/// So many bad fields are named; of more, it is told how many there are.
+pub const MAX_NAMED: usize = 100;
+/// A pointer has at most this many bytes, and `...` where it was cut: an answer is no echo of what was sent.
+pub const MAX_POINTER_BYTES: usize = 200;
+/// What a URI's fragment cannot hold, beside what is not ASCII.
+const NOT_IN_FRAGMENT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// One bad field of a body or query.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -13,12 +35,31 @@ pub struct FieldError {
     pub detail: String,
 }
 
+impl FieldError {
+    /// At a JSON Pointer as it stands in RFC 6901 §3, its names escaped by [`pointer_token`].
+    pub fn at(pointer: &str, detail: impl Into<String>) -> Self {
+        let head = pointer.get(..pointer.floor_char_boundary(MAX_POINTER_BYTES)).unwrap_or_default();
+        let mut shown = format!("#{}", utf8_percent_encode(head, NOT_IN_FRAGMENT));
+        if head.len() < pointer.len() || shown.len() > MAX_POINTER_BYTES {
+            // All of it is ASCII.
+            shown.truncate(MAX_POINTER_BYTES);
+            shown.push_str("...");
+        }
+        Self { pointer: shown, detail: detail.into() }
+    }
+}
+
+/// A name as one token of a JSON Pointer.
+pub fn pointer_token(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 /// Why a request was not done, and what to mend.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
     pub kind: Kind,
     pub detail: String,
-    /// Every bad field at once; empty where no field is to blame.
+    /// Every bad field at once, the first [`MAX_NAMED`]; empty where no field is to blame.
     pub errors: Vec<FieldError>,
     /// When it is worth trying again.
     pub retry_after: Option<Duration>,
@@ -79,11 +120,15 @@ impl Problem {
     }
 
     /// A request that breaks rules, each at its field.
-    pub fn invalid(errors: Vec<FieldError>) -> Self {
+    pub fn invalid(mut errors: Vec<FieldError>) -> Self {
         let detail = match errors.as_slice() {
             [only] => format!("{}: {}", only.pointer, only.detail),
+            many if many.len() > MAX_NAMED => {
+                format!("{} fields are to be mended; the first {MAX_NAMED} are named.", many.len())
+            }
             many => format!("{} fields are to be mended.", many.len()),
         };
+        errors.truncate(MAX_NAMED);
         Self { errors, ..Self::new(Kind::Invalid, detail) }
     }
 

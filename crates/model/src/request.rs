@@ -1,9 +1,9 @@
 //! What a caller asks for, read from the body that every way of asking shares.
 
-use crate::callback::without_bom;
 use crate::destination::{self, Destination, DestinationRules, Target};
 use crate::fields::{Errors, Fields};
-use crate::problem::{Kind, Problem};
+use crate::json;
+use crate::problem::{Kind, Problem, pointer_token};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -136,14 +136,10 @@ impl NewRequest {
             let detail = format!("The body has {} bytes; at most {MAX_BODY_BYTES} are taken.", body.len());
             return Err(Problem::new(Kind::TooLarge, detail));
         }
-        let value: Value = serde_json::from_slice(without_bom(body))
-            .map_err(|error| Problem::new(Kind::Malformed, format!("The body is not JSON: {error}.")))?;
-        Self::from_json(&value, rules)
-    }
-
-    fn from_json(value: &Value, rules: &RequestRules) -> Result<Self, Problem> {
         let mut errors = Errors::default();
-        let parsed = parse_fields(value, rules, &mut errors);
+        let value =
+            json::strict(body, &mut errors).map_err(|detail| Problem::new(Kind::Malformed, detail))?;
+        let parsed = parse_fields(&value, rules, &mut errors);
         match parsed {
             Some(request) if errors.is_empty() => Ok(request),
             _ => Err(Problem::invalid(errors.into_vec())),
@@ -262,8 +258,7 @@ fn parse_metadata(fields: &mut Fields<'_>, errors: &mut Errors) -> BTreeMap<Stri
                 metadata.insert(name.clone(), text.to_owned());
             }
             None => {
-                let name = name.replace('~', "~0").replace('/', "~1");
-                errors.push(&format!("/metadata/{name}"), "must be a string");
+                errors.push(&format!("/metadata/{}", pointer_token(name)), "must be a string");
             }
         }
     }

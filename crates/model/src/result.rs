@@ -3,7 +3,9 @@
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::io::{Read, Write};
 
 /// Results longer than this, as JSON, are compressed.
@@ -49,11 +51,36 @@ pub struct Session {
 }
 
 /// LogRocket's documentation has integers, its AsyncAPI strings.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(untagged)]
 pub enum SessionId {
     Number(u64),
     Text(String),
+}
+
+/// By hand: an untagged enum would first build all of what stands there, whatever it is.
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_any(SessionIdVisitor)
+    }
+}
+
+struct SessionIdVisitor;
+
+impl Visitor<'_> for SessionIdVisitor {
+    type Value = SessionId;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a session's number or id")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<SessionId, E> {
+        Ok(SessionId::Number(number))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<SessionId, E> {
+        Ok(SessionId::Text(text.to_owned()))
+    }
 }
 
 /// A result as the table keeps it.

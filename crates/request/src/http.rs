@@ -11,7 +11,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt};
 use model::callback::is_log_rocket_id;
 use model::id::RequestId;
-use model::problem::{FieldError, Kind, Problem};
+use model::problem::{FieldError, Kind, Problem, pointer_token};
 use model::record::Record;
 use model::render::Links;
 use model::request::{IdempotencyKey, MAX_SUBJECT_CHARS, NewRequest, Subject};
@@ -102,9 +102,8 @@ async fn post_highlights(
     let mut new = NewRequest::parse(request.body(), &app.settings.request_rules)?;
     if let Some(key) = key_of_header(request)? {
         if new.idempotency_key.as_ref().is_some_and(|in_body| *in_body != key) {
-            let detail = "differs from the Idempotency-Key header; give one of them".to_owned();
-            let pointer = "#/idempotencyKey".to_owned();
-            return Err(Problem::invalid(vec![FieldError { pointer, detail }]));
+            let detail = "differs from the Idempotency-Key header; give one of them";
+            return Err(Problem::invalid(vec![FieldError::at("/idempotencyKey", detail)]));
         }
         new.idempotency_key = Some(key);
     }
@@ -220,7 +219,7 @@ impl ListQuery {
     fn read(request: &Request) -> Result<Self, Problem> {
         let mut errors: Vec<FieldError> = Vec::new();
         let mut complain = |name: &str, detail: &str| {
-            errors.push(FieldError { pointer: format!("#/{name}"), detail: detail.to_owned() });
+            errors.push(FieldError::at(&format!("/{}", pointer_token(name)), detail));
         };
         let query = request.query_string_parameters();
         let mut given: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

@@ -5,7 +5,7 @@ use lambda_http::request::LambdaRequest;
 use model::id::RequestId;
 use model::record::Record;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Every kind of event that webhook λ takes.
 pub enum Event {
@@ -56,13 +56,18 @@ struct StreamChange {
 }
 
 /// What is asked for by a direct invocation.
-#[derive(Deserialize)]
-#[serde(tag = "job", rename_all = "camelCase")]
 pub enum Job {
     /// `{"job":"sweep"}`
     Sweep,
     /// `{"job":"try","destination":{"type":"slack","channel":"C0123456789"}}`
-    Try { destination: Value },
+    Try { destination: Box<RawValue> },
+}
+
+#[derive(Deserialize)]
+struct JobEvent {
+    job: String,
+    #[serde(default)]
+    destination: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -81,9 +86,17 @@ impl Event {
         if let Ok(event) = serde_json::from_str::<StreamEvent>(json) {
             return Self::Stream(event.records.into_iter().map(Change::from).collect());
         }
-        match serde_json::from_str::<Job>(json) {
-            Ok(job) => Self::Job(job),
-            Err(_) => Self::Other,
+        let job = serde_json::from_str(json).ok().and_then(Job::read);
+        job.map_or(Self::Other, Self::Job)
+    }
+}
+
+impl Job {
+    fn read(JobEvent { job, destination }: JobEvent) -> Option<Self> {
+        match (job.as_str(), destination) {
+            ("sweep", _) => Some(Self::Sweep),
+            ("try", Some(destination)) => Some(Self::Try { destination }),
+            _ => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use model::request::{NewRequest, RequestRules};
 use model::result::{HighlightsResult, Session, SessionId, StoredResult};
 use model::rules::{News, NewsOutcome, Origin, Received};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ pub struct Tried {
 
 impl App {
     /// Sends a sample to one destination, given as callers give it.
-    pub async fn try_out(&self, destination: &Value, deadline: Instant) -> Result<Tried, FunctionError> {
+    pub async fn try_out(&self, destination: &RawValue, deadline: Instant) -> Result<Tried, FunctionError> {
         let record = self.sample(destination)?;
         let secrets = self.secrets.get(clock::now()).await.map_err(|error| {
             let error = aws::telemetry::chain(&error);
@@ -52,17 +52,17 @@ impl App {
     }
 
     /// A request that never was, with a result that says so.
-    fn sample(&self, destination: &Value) -> Result<Record, FunctionError> {
-        let body = json!({
-            "userEmail": "sample@example.com",
-            "question": "Does this destination work?",
-            "destinations": [destination],
-        });
+    fn sample(&self, destination: &RawValue) -> Result<Record, FunctionError> {
+        // As it was written: only a caller's body is read of it.
+        let destination = destination.get();
+        let body = format!(
+            r#"{{"userEmail":"sample@example.com","question":"Does this destination work?","destinations":[{destination}]}}"#
+        );
         // What is configured is seen when it is sent.
         let known = KnownDestinations::default();
         let destinations = DestinationRules { known, allow_private: self.settings.allow_private };
         let request_rules = RequestRules { destinations, defaults: Vec::new() };
-        let new = NewRequest::parse(body.to_string().as_bytes(), &request_rules)?;
+        let new = NewRequest::parse(body.as_bytes(), &request_rules)?;
         let (now, rules) = (clock::now(), &self.settings.shared.rules);
         let origin = Origin { caller: "try".to_owned(), opening: "sample".to_owned() };
         let record = Record::open(RequestId::from_uuid(Uuid::now_v7()), origin, new, None, now, rules);
