@@ -394,23 +394,38 @@ impl World {
 
     /// Overwrites one attribute of an item, as somebody at the console can.
     pub async fn damage(&self, id: &str, attribute: &str, value: Value) {
-        let update = json!({
-            "TableName": self.table.name(), "Key": { "requestID": { "S": id } },
-            "UpdateExpression": "SET #attribute = :value",
-            "ExpressionAttributeNames": { "#attribute": attribute },
-            "ExpressionAttributeValues": { ":value": value },
-        });
+        self.table_call(
+            "UpdateItem",
+            json!({
+                "TableName": self.table.name(), "Key": { "requestID": { "S": id } },
+                "UpdateExpression": "SET #attribute = :value",
+                "ExpressionAttributeNames": { "#attribute": attribute },
+                "ExpressionAttributeValues": { ":value": value },
+            }),
+        )
+        .await;
+    }
+
+    /// The table's item in DynamoDB's own JSON, as a stream carries it.
+    pub async fn raw_item(&self, id: &str) -> Value {
+        let key = json!({ "TableName": self.table.name(), "Key": { "requestID": { "S": id } } });
+        self.table_call("GetItem", key).await["Item"].take()
+    }
+
+    async fn table_call(&self, operation: &str, body: Value) -> Value {
         let scope = "Credential=local/20260101/us-east-1/dynamodb/aws4_request";
         let request = self
             .http
             .post(self.table.endpoint())
             .header("content-type", "application/x-amz-json-1.0")
-            .header("x-amz-target", "DynamoDB_20120810.UpdateItem")
+            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
             .header("x-amz-date", "20260101T000000Z")
             .header("authorization", format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"))
-            .body(update.to_string());
+            .body(body.to_string());
         let response = request.send().await.expect("the table answers");
-        assert_eq!(response.status(), StatusCode::OK, "{:?}", response.text().await);
+        let (status, text) = (response.status(), response.text().await.expect("the table's answer is read"));
+        assert_eq!(status, StatusCode::OK, "{text}");
+        serde_json::from_str(&text).expect("JSON")
     }
 
     /// Posts to a callback URL as LogRocket would.

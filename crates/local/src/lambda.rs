@@ -114,10 +114,22 @@ impl Function {
         payload: Value,
         request_id: &str,
     ) -> Result<Value, FunctionError> {
+        self.invoke_bytes(payload.to_string(), request_id).await
+    }
+
+    /// [`Function::invoke_with_request_id`] with a payload that is handed over byte for byte: JSON that no [`Value`]
+    /// can hold, such as an object that has a name twice.
+    ///
+    /// # Errors
+    /// As [`Function::invoke`].
+    pub async fn invoke_bytes(
+        &self,
+        payload: impl Into<Vec<u8>>,
+        request_id: &str,
+    ) -> Result<Value, FunctionError> {
         let shared = Arc::clone(&self.shared);
-        let request_id = request_id.to_owned();
-        in_background(async move { shared.invoke(payload.to_string().into_bytes(), &request_id).await })
-            .await?
+        let (payload, request_id) = (payload.into(), request_id.to_owned());
+        in_background(async move { shared.invoke(payload, &request_id).await }).await?
     }
 
     /// Kills every process with SIGKILL and returns when they are gone: invocations in flight fail with
@@ -139,6 +151,12 @@ impl Function {
             Ok(())
         })
         .await?
+    }
+
+    /// The most memory, in bytes, that a process which now waits for an invocation ever had resident. `None` if none
+    /// waits, or where the system does not tell: Linux does.
+    pub fn peak_memory(&self) -> Option<u64> {
+        self.shared.pool().idle.iter().filter_map(Environment::peak_memory).max()
     }
 
     /// The lines that the function's processes wrote to standard output and standard error, oldest first.

@@ -88,6 +88,14 @@ impl Environment {
         !self.is_killed() && matches!(self.process.try_wait(), Ok(None))
     }
 
+    /// `VmHWM`, in bytes.
+    pub(super) fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()?)).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kilobytes: u64 = peak.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+        Some(kilobytes * 1024)
+    }
+
     pub(super) fn is_killed(&self) -> bool {
         *self.killed.borrow() || self.killed.has_changed().is_err()
     }

@@ -47,6 +47,26 @@ async fn an_invocation_carries_its_event_request_id_arn_and_deadline() {
 }
 
 #[tokio::test]
+async fn a_payload_may_be_handed_over_byte_for_byte() {
+    let answer = echo().invoke_bytes(r#" {"a":1,"a":2}"#, "request-1").await.unwrap();
+    assert_eq!(answer["event"], json!({ "a": 2 }));
+}
+
+#[tokio::test]
+async fn the_memory_that_a_process_took_is_known_where_the_system_tells() {
+    let function = echo();
+    assert_eq!(function.peak_memory(), None);
+    function.invoke(json!({})).await.unwrap();
+    let small = function.peak_memory();
+    assert_eq!(small.is_some(), cfg!(target_os = "linux"));
+    function.invoke(json!({ "long": "x".repeat(20_000_000) })).await.unwrap_err();
+    function.invoke(json!({})).await.unwrap();
+    if let (Some(small), Some(large)) = (small, function.peak_memory()) {
+        assert!(large > small + 20_000_000, "{small} {large}");
+    }
+}
+
+#[tokio::test]
 async fn the_environment_is_lambdas_and_the_given_and_nothing_else() {
     let variables = echo().invoke(json!({ "do": "env" })).await.unwrap();
 

@@ -295,6 +295,8 @@ pub enum PollAnswer {
     OtherId,
     /// 200 and half a JSON object.
     Garbage,
+    /// 200 and this text.
+    Body(String),
     /// Nothing, for as long as the caller waits.
     Hang,
     /// The connection is closed.

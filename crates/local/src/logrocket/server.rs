@@ -233,6 +233,7 @@ impl Simulator {
             PollAnswer::Cut => return Cut.into_response(),
             PollAnswer::Garbage => return "{\"requestID\": \"0cc1".into_response(),
             PollAnswer::Status(status) => return failure(status, None, None),
+            PollAnswer::Body(text) => return text.into_response(),
             PollAnswer::Truth | PollAnswer::Pending | PollAnswer::OtherId => {}
         }
         let Some((mut subject, mut outcome, shape)) = found else {

@@ -258,6 +258,7 @@ async fn polls_misbehave_on_demand() {
         PollAnswer::Status(500),
         PollAnswer::Garbage,
         PollAnswer::Cut,
+        PollAnswer::Body("{\"a\":\"\\ud800\"}".to_owned()),
     ] {
         world.logrocket.next_poll(answer);
     }
@@ -267,12 +268,13 @@ async fn polls_misbehave_on_demand() {
     assert_eq!(world.poll(&id).send().await.unwrap().status(), 500);
     assert!(world.poll(&id).send().await.unwrap().json::<Value>().await.is_err());
     assert!(world.poll(&id).send().await.is_err());
+    assert_eq!(world.poll(&id).send().await.unwrap().text().await.unwrap(), "{\"a\":\"\\ud800\"}");
     assert_eq!(world.polled(&id).await["status"], "READY");
 
     world.logrocket.usually_poll(PollAnswer::Status(404));
     assert_eq!(world.poll(&id).send().await.unwrap().status(), 404);
     let statuses: Vec<_> = world.logrocket.polls().iter().map(|poll| poll.status).collect();
-    let expected = [Some(200), Some(200), Some(500), Some(200), None, Some(200), Some(404)];
+    let expected = [Some(200), Some(200), Some(500), Some(200), None, Some(200), Some(200), Some(404)];
     assert_eq!(statuses, expected);
 }
 
