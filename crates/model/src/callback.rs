@@ -7,6 +7,7 @@ use crate::fields::whole_number;
 use crate::json::{is_gzip, mended};
 use crate::result::{HighlightsResult, Session, SessionId};
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -53,7 +54,7 @@ struct Body<'a> {
 struct ResultBody {
     highlights: String,
     #[serde(default)]
-    sessions: Option<Vec<SessionBody>>,
+    sessions: Option<Vec<SentSession>>,
 }
 
 #[derive(Deserialize)]
@@ -103,10 +104,36 @@ fn parse_result(result: Option<&RawValue>) -> Result<HighlightsResult, Unreadabl
         return Err(Unreadable("the status says that there is a result, but there is none".into()));
     };
     let result: ResultBody = serde_json::from_str(result.get()).map_err(unreadable)?;
-    let sessions: Option<Vec<Session>> =
-        result.sessions.unwrap_or_default().into_iter().map(SessionBody::read).collect();
-    let sessions = sessions.ok_or_else(|| Unreadable("a session has no recordingID".into()))?;
+    let sessions =
+        result.sessions.unwrap_or_default().into_iter().map(|SentSession(session)| session).collect();
     Ok(HighlightsResult { highlights: result.highlights, sessions })
+}
+
+/// Read as one at a time, and of an object alone: a struct that serde derives is also made of `[]`, and two million of
+/// them fit into one callback.
+struct SentSession(Session);
+
+const NO_RECORDING: &str = "a session has no recordingID";
+
+impl<'de> Deserialize<'de> for SentSession {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_map(SentSessionVisitor)
+    }
+}
+
+struct SentSessionVisitor;
+
+impl<'de> Visitor<'de> for SentSessionVisitor {
+    type Value = SentSession;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a session")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SentSession, A::Error> {
+        let body = SessionBody::deserialize(MapAccessDeserializer::new(map))?;
+        body.read().map(SentSession).ok_or_else(|| A::Error::custom(NO_RECORDING))
+    }
 }
 
 impl SessionBody {
@@ -195,6 +222,7 @@ fn unreadable(error: serde_json::Error) -> Unreadable {
             let said = error.to_string();
             format!("the JSON has {} twice", said.split('`').nth(1).unwrap_or("a field"))
         }
+        Category::Data if error.to_string().starts_with(NO_RECORDING) => NO_RECORDING.into(),
         Category::Data => "the JSON lacks requestID, status or a readable result".into(),
         _ => format!("not JSON, at line {} column {}", error.line(), error.column()),
     })
@@ -246,6 +274,50 @@ mod tests {
     fn a_user_without_sessions_has_a_result_too() {
         let body = r#"{"requestID":"0","status":"READY","result":{"highlights":"","sessions":null}}"#;
         assert!(ready(body).sessions.is_empty());
+    }
+
+    #[test]
+    fn what_is_unknown_is_passed_over_however_deep_it_is() {
+        let deep = ["[".repeat(10_000), "]".repeat(10_000)].concat();
+        let body = format!(
+            r#"{{"x":{deep},"requestID":"0","status":"READY","result":{{"x":{deep},"highlights":"h","sessions":[
+                {{"x":{deep},"recordingID":"a","sessionID":{{"x":{deep}}}}}]}}}}"#
+        );
+        assert_eq!(ready(&body).sessions[0].session_id, SessionId::Number(0));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_loses_no_result() {
+        let result = ready(
+            r#"{"requestID":"0","\udfff":"\ud800","status":"READY","result":{"highlights":"a\ud83d\ude00\ud83d\u0000",
+                "sessions":[{"recordingID":"5\ud800","highlights":"\udc00\\ud800"}]}}"#,
+        );
+        assert_eq!(result.highlights, "a\u{1f600}\u{fffd}\0");
+        assert_eq!(result.sessions[0].recording_id, "5\u{fffd}");
+        assert_eq!(result.sessions[0].highlights, "\u{fffd}\\ud800");
+        // Nor do bytes that are no UTF-8.
+        let cut = b"{\"requestID\":\"0\",\"status\":\"READY\",\"result\":{\"highlights\":\"\xf0\x9f\x98\"}}";
+        assert!(
+            matches!(Report::parse(cut).unwrap().outcome, Outcome::Ready(it) if it.highlights == "\u{fffd}")
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (body, reason) in [
+            (&b"\x1f\x8b\x08"[..], "compressed, where plain JSON is awaited"),
+            (br#"{"requestID":"0","status":"READY","status":"FAILED"}"#, "the JSON has status twice"),
+            (br#"{"requestID":"0","requestID":"1","status":"FAILED"}"#, "the JSON has requestID twice"),
+            (
+                br#"{"requestID":"0","status":"READY","result":{"highlights":"h","sessions":[{}]}}"#,
+                "a session has no recordingID",
+            ),
+            (b"{\n\"requestID\":", "not JSON, at line 2 column 12"),
+        ] {
+            assert_eq!(Report::parse(body).unwrap_err().to_string(), reason);
+        }
+        // A name that means nothing may stand there as often as it likes.
+        assert!(Report::parse(br#"{"requestID":"0","status":"FAILED","x":1,"x":2}"#).is_ok());
     }
 
     #[test]

@@ -452,13 +452,10 @@ fn fits(id: &str) -> bool {
 
 /// One line of at most [`MAX_ERROR_BYTES`].
 fn short(text: &str) -> String {
-    let mut line = String::new();
-    for c in text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }) {
-        if line.len() + c.len_utf8() + '…'.len_utf8() > MAX_ERROR_BYTES {
-            line.push('…');
-            break;
-        }
-        line.push(c);
+    let mut line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.len() > MAX_ERROR_BYTES {
+        line.truncate(line.floor_char_boundary(MAX_ERROR_BYTES - '…'.len_utf8()));
+        line.push('…');
     }
     line
 }

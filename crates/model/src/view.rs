@@ -5,7 +5,7 @@ use crate::destination::Destination;
 use crate::page;
 use crate::record::{AttemptState, Record, Status, Summary};
 use crate::render::{self, Links};
-use crate::result::HighlightsResult;
+use crate::result::{HighlightsResult, MAX_JSON_BYTES, escaped_bytes};
 use crate::time::Time;
 use serde_json::{Value, json};
 
@@ -46,6 +46,17 @@ pub fn listed(summary: &Summary) -> Value {
         "failure": summary.failure,
         "attempts": attempts,
     })
+}
+
+/// The entries of a list: all, or as many of the first as an answer carries.
+pub fn list(summaries: &[Summary]) -> Vec<Value> {
+    let mut room = MAX_JSON_BYTES;
+    let fits = |entry: &Value| {
+        let left = room.checked_sub(escaped_bytes(&entry.to_string()) + 1);
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    summaries.iter().map(listed).take_while(fits).collect()
 }
 
 /// The whole request, with its unpacked result.

@@ -179,6 +179,27 @@ fn a_refusal_is_given_up_at_once_with_its_words_cut_short() {
 }
 
 #[test]
+fn words_and_ids_are_kept_up_to_their_limits() {
+    let (record, tries) = claimed(&ready(SLACK), START);
+    let ended = |answer: &DeliveryAnswer| {
+        mark(&record.end_delivery(&tries[0], answer, 0.5, START).unwrap(), result_of(0)).clone()
+    };
+    for (length, kept) in [
+        (MAX_ERROR_BYTES - 1, "e".repeat(MAX_ERROR_BYTES - 1)),
+        (MAX_ERROR_BYTES, "e".repeat(MAX_ERROR_BYTES)),
+        (MAX_ERROR_BYTES + 1, format!("{}…", "e".repeat(MAX_ERROR_BYTES - 3))),
+    ] {
+        assert_eq!(ended(&refused(&"e".repeat(length))).last_error, Some(kept), "{length}");
+    }
+    let cut = ended(&refused(&"é".repeat(101))).last_error.unwrap();
+    assert_eq!(cut, format!("{}…", "é".repeat(98)));
+    for (length, kept) in [(80, true), (81, false)] {
+        let answer = DeliveryAnswer::Delivered { external_id: Some("x".repeat(length)) };
+        assert_eq!(ended(&answer).progress.external_id.is_some(), kept, "{length}");
+    }
+}
+
+#[test]
 fn one_that_fails_delays_no_other() {
     let (record, tries) = claimed(&ready(TWO), START);
     assert_eq!(tries.len(), 2);

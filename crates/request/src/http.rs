@@ -201,9 +201,14 @@ async fn list_highlights(app: &App, request: &Request) -> Result<Response<Body>,
         .list(&query.subject, query.limit, query.cursor.as_ref(), clock::now())
         .await
         .map_err(|error| table_unavailable(&error))?;
-    let requests: Vec<Value> = page.requests.iter().map(view::listed).collect();
+    let requests = view::list(&page.requests);
+    // A hundred of the longest are more than an answer carries: the rest are on the next page.
+    let next = match page.requests.get(..requests.len()) {
+        Some(shown) if shown.len() < page.requests.len() => shown.last().map(Cursor::from),
+        _ => page.next,
+    };
     let mut body = serde_json::json!({ "requests": requests });
-    if let Some(next) = page.next {
+    if let Some(next) = next {
         body["nextCursor"] = Value::from(next.encode());
     }
     Ok(json(StatusCode::OK, &body))

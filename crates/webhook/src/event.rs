@@ -4,7 +4,7 @@ use aws::function::Http;
 use lambda_http::request::LambdaRequest;
 use model::id::RequestId;
 use model::record::Record;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// Every kind of event that webhook λ takes.
@@ -66,8 +66,13 @@ pub enum Job {
 #[derive(Deserialize)]
 struct JobEvent {
     job: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whatever_is_there")]
     destination: Option<Box<RawValue>>,
+}
+
+/// `null` too: it is no destination, and is to be told so.
+fn whatever_is_there<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::deserialize(reader).map(Some)
 }
 
 #[derive(Deserialize)]
