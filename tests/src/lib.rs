@@ -9,7 +9,8 @@ use local::gateway::Gateway;
 use local::hold::Hold;
 use local::lambda::{Function, FunctionError, Limits};
 use local::logrocket::{LogRocket, Options, Outcome, Post};
-use local::proxy::Proxy;
+
+use local::proxy::{Fault, Match, Proxy};
 use local::secrets::SecretsManager;
 use local::stream::{EventSource, Invoker, Mapping};
 use local::table::Table;
@@ -42,9 +43,22 @@ pub struct World {
     pub destinations: Destinations,
     /// Feeds webhook λ, in a world that [`World::delivering`] made.
     pub stream: Option<EventSource>,
+    /// In a world that [`World::watched`] made.
+    pub watched: Option<Watched>,
     /// Of both functions.
     env: Vec<(String, String)>,
     http: Client,
+}
+
+/// The proxies before all else that a function calls. Not every world has them: an answer that does not end, which some
+/// stories want of a destination, does not pass a proxy.
+pub struct Watched {
+    /// Between webhook λ and the destinations.
+    pub destination_calls: Proxy,
+    /// Between the functions and Secrets Manager.
+    pub secret_calls: Proxy,
+    /// Secrets Manager: what it is asked for, it has.
+    _manager: Proxy,
 }
 
 /// An HTTP answer, read whole.
@@ -62,6 +76,16 @@ impl World {
 
     /// `changes` override the functions' environment; an empty value unsets.
     pub async fn with(changes: &[(&str, &str)]) -> Self {
+        Self::build(changes, false).await
+    }
+
+    /// With a proxy before everything that a function calls; its secrets are in Secrets Manager, as they are when it is
+    /// deployed.
+    pub async fn watched(changes: &[(&str, &str)]) -> Self {
+        Self::build(changes, true).await
+    }
+
+    async fn build(changes: &[(&str, &str)], is_watched: bool) -> Self {
         let table = Table::start(&project().join("template.yaml")).await.expect("the table");
         let table_calls = Proxy::start(table.endpoint()).await.expect("the table's proxy");
         let log_rocket = LogRocket::start(Options::default()).await.expect("LogRocket");
@@ -74,6 +98,8 @@ impl World {
             ("TABLE_NAME", table.name()),
             ("AWS_ENDPOINT_URL_DYNAMODB", &table_calls.url()),
             ("AWS_REGION", "us-east-1"),
+            // Nothing here speaks TLS, and to read a system's roots takes longer than all else that a function begins with.
+            ("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/src/root.pem")),
             ("LOGROCKET_APP_ID", log_rocket.app_id()),
             ("LOGROCKET_API_URL", &log_rocket_calls.url()),
             ("WEBHOOK_URL", &gateway.webhook_url()),
@@ -87,11 +113,12 @@ impl World {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
         env.extend(destinations.environment().into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let watched = if is_watched { Some(Watched::start(&destinations, &mut env).await) } else { None };
         change(&mut env, changes);
         let request = Arc::new(Function::start(&binary("request"), env.clone()));
         let webhook = Arc::new(Function::start(&binary("webhook"), env.clone()));
         gateway.serve(request.clone(), webhook.clone());
-        let http = Client::builder().no_proxy().build().expect("an HTTP client");
+        let http = Client::builder().no_proxy().tls_certs_only([]).build().expect("an HTTP client");
         let stream = None;
         Self {
             table,
@@ -103,6 +130,7 @@ impl World {
             gateway,
             destinations,
             stream,
+            watched,
             env,
             http,
         }
@@ -151,7 +179,8 @@ impl World {
 
     /// The URL of a receiver of signed webhooks.
     pub fn hook(&self, name: &str) -> String {
-        format!("{}/hook/{name}", self.destinations.url())
+        let watched = self.watched.as_ref().map(|watched| watched.destination_calls.url());
+        format!("{}/hook/{name}", watched.unwrap_or_else(|| self.destinations.url()))
     }
 
     /// One HTTP call to the gateway; a JSON string is sent as it stands, `Null` sends no body.
@@ -437,6 +466,28 @@ impl World {
     /// What both functions have printed.
     pub fn output(&self) -> String {
         [self.request.output(), self.webhook.output()].concat().join("\n")
+    }
+}
+
+impl Watched {
+    /// Whatever leads to the destinations leads to their proxy, and the secrets move to Secrets Manager.
+    async fn start(destinations: &Destinations, env: &mut Vec<(String, String)>) -> Self {
+        let destination_calls = Proxy::start(destinations.url()).await.expect("the destinations' proxy");
+        for (_, value) in env.iter_mut() {
+            *value = value.replace(&destinations.url(), &destination_calls.url());
+        }
+        let secrets = env.iter().find(|(name, _)| name == "SECRETS_JSON").map(|(_, json)| json.clone());
+        // Nothing is behind it: every call is answered by the rule.
+        let manager = Proxy::start("http://127.0.0.1:9").await.expect("Secrets Manager");
+        let body = json!({ "Name": "own", "SecretString": secrets }).to_string();
+        manager.on(Match::any(), Fault::Answer { status: 200, body });
+        let secret_calls = Proxy::start(manager.url()).await.expect("Secrets Manager's proxy");
+        let url = secret_calls.url();
+        change(
+            env,
+            &[("SECRETS_JSON", ""), ("SECRET_IDS", "own"), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &url)],
+        );
+        Self { destination_calls, secret_calls, _manager: manager }
     }
 }
 

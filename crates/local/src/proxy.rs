@@ -156,6 +156,8 @@ impl Proxy {
     pub async fn start(upstream: impl Into<String>) -> Result<Self, Error> {
         let client = reqwest::Client::builder()
             .no_proxy()
+            // Nothing local speaks TLS, and to read the system's roots takes a while.
+            .tls_certs_only([])
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(Error::Client)?;
