@@ -111,9 +111,8 @@ async fn asking_in_a_batch_of_sqs() {
         ..ASKED
     };
     let batch = async |world: &World, _: &str| {
-        let message = |id: &str| {
-            json!({ "eventSource": "aws:sqs", "messageId": id, "body": alice(world).to_string() })
-        };
+        let message =
+            |id: &str| json!({ "eventSource": "aws:sqs", "messageId": id, "body": alice(world).to_string() });
         let answer = world.invoke(json!({ "Records": [message("1"), message("2")] })).await?;
         assert_eq!(answer, json!({ "batchItemFailures": [] }));
         Ok(answer)

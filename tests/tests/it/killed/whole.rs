@@ -23,7 +23,8 @@ impl Seen {
     pub fn look(world: &World) -> Self {
         let records = records(world);
         let end = |record: &Value| {
-            let words = [&record["status"], &record["failure"]["code"]].map(|word| word.as_str().unwrap_or_default());
+            let words =
+                [&record["status"], &record["failure"]["code"]].map(|word| word.as_str().unwrap_or_default());
             words.join(" ").trim().to_owned()
         };
         let marks: Vec<(String, Value)> = records.iter().flat_map(marks).collect();
@@ -133,15 +134,17 @@ async fn assert_true(world: &World, record: &Value) {
         return;
     }
     let posts = world.posts_of(record["requestID"].as_str().unwrap());
-    let given = posts.iter().filter_map(|(_, post)| post.logrocket_request_id.as_deref()).any(|log_rocket_id| {
-        world.log_rocket.payload(log_rocket_id, Outcome::Ready).unwrap()["result"] == request["result"]
-    });
+    let given =
+        posts.iter().filter_map(|(_, post)| post.logrocket_request_id.as_deref()).any(|log_rocket_id| {
+            world.log_rocket.payload(log_rocket_id, Outcome::Ready).unwrap()["result"] == request["result"]
+        });
     assert!(given, "not LogRocket's: {request:#}");
 }
 
 /// The month's counter holds each POST that LogRocket took or may have taken, and none besides.
 fn assert_counted(world: &World, records: &[Value]) {
-    let attempts = records.iter().flat_map(|record| record["attempts"].as_object().cloned().unwrap_or_default());
+    let attempts =
+        records.iter().flat_map(|record| record["attempts"].as_object().cloned().unwrap_or_default());
     let begun = attempts.filter(|(_, entry)| entry["state"] != "notTaken").count();
     let items = world.table.items().unwrap();
     let counters = items.iter().filter(|item| item["requestID"].as_str().unwrap().starts_with("budget#"));
