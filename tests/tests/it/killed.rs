@@ -34,8 +34,7 @@ use whole::Seen;
 /// Worlds at once, of all paths together: more of them, and the calls between them time out on a machine that is busy.
 const AT_ONCE: usize = 14;
 static ROOM: Semaphore = Semaphore::const_new(AT_ONCE);
-/// A machine that is busy may keep a call so long that the function gives it up, and goes another way than this path. Then
-/// the path is gone again, so many times at most.
+/// Worlds that are tried: see [`in_a_world`].
 const TIMES: usize = 3;
 /// No world waits longer for anything: a delivery that was killed is due again after ten seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -111,14 +110,6 @@ struct KillPoint {
     operation: String,
 }
 
-/// Whether somebody died by our hand.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Died {
-    Killed,
-    /// The invocation had ended when it was to be killed.
-    Otherwise,
-}
-
 /// One death on a path.
 struct Case<'a> {
     path: &'a Path,
@@ -180,22 +171,20 @@ async fn everywhere(
     arrange: impl AsyncFn(&World) -> String,
     act: impl AsyncFn(&World, &str) -> Result<Value, FunctionError>,
 ) {
-    let (points, unharmed) = go_unharmed(path, &arrange, &act).await;
-    let untouched = if path.is_wish { leave(path, &arrange).await } else { unharmed.clone() };
+    let gone = async |world: &World| go_unharmed(path, world, &arrange, &act).await;
+    let (points, unharmed) = in_a_world(path, gone).await.unwrap();
+    let left = async |world: &World| {
+        arrange(world).await;
+        settle(world).await;
+        Some(Seen::look(world))
+    };
+    let untouched = if path.is_wish { in_a_world(path, left).await.unwrap() } else { unharmed.clone() };
     assert!(points.len() >= path.least, "{}: only {points:#?}", path.name);
     let points = points.iter().filter(|point| path.doors.contains(&DOORS[point.proxy]));
     let cases: Vec<Case<'_>> = points.flat_map(|point| Case::all(path, point)).collect();
     let ends = stream::iter(cases).map(async |case| {
-        for _ in 0..TIMES {
-            let died =
-                AssertUnwindSafe(die(&case, &arrange, &act, &unharmed, &untouched)).catch_unwind().await;
-            match died {
-                Ok(Died::Killed) => return None,
-                Ok(Died::Otherwise) => {}
-                Err(panic) => return Some(format!("{case}\n    {}", message(&*panic))),
-            }
-        }
-        Some(format!("{case}\n    it ended by itself each time, before it was killed"))
+        let died = async |world: &World| die(&case, world, &arrange, &act, &unharmed, &untouched).await;
+        in_a_world(path, died).await.err().map(|why| format!("{case}\n    {why}"))
     });
     let all: Vec<Option<String>> = ends.buffer_unordered(AT_ONCE).collect().await;
     let failed: Vec<&String> = all.iter().flatten().collect();
@@ -203,33 +192,48 @@ async fn everywhere(
     assert!(failed.is_empty(), "{} of {} deaths did harm:\n{}", failed.len(), all.len(), report.join("\n"));
 }
 
+/// Lives in a world, which is let go afterwards. On a machine that is busy the table may be waited for in vain, or a call
+/// so long that the function goes another way than this path (`None`): then in another world.
+async fn in_a_world<T>(path: &Path, live: impl AsyncFn(&World) -> Option<T>) -> Result<T, String> {
+    let _room = ROOM.acquire().await.unwrap();
+    let mut why = String::new();
+    for _ in 0..TIMES {
+        let world = world(path).await;
+        match AssertUnwindSafe(live(&world)).catch_unwind().await {
+            Ok(Some(lived)) => return Ok(lived),
+            Ok(None) => "it went another way".clone_into(&mut why),
+            Err(panic) => {
+                why = message(&*panic);
+                if !world.output().contains("the table does not answer") {
+                    break;
+                }
+            }
+        }
+    }
+    Err(why)
+}
+
 /// The calls of the path, and what is there at its end.
 async fn go_unharmed(
     path: &Path,
+    world: &World,
     arrange: &impl AsyncFn(&World) -> String,
     act: &impl AsyncFn(&World, &str) -> Result<Value, FunctionError>,
-) -> (Vec<KillPoint>, Seen) {
-    let _room = ROOM.acquire().await.unwrap();
-    let mut times = 0;
-    let (world, points) = loop {
-        let world = world(path).await;
-        let id = arrange(&world).await;
-        let before = proxies(&world).map(|proxy| proxy.calls().len());
-        act(&world, &id).await.unwrap();
-        let calls =
-            proxies(&world).into_iter().zip(before).map(|(proxy, before)| proxy.calls().split_off(before));
-        let calls: Vec<Vec<Call>> = calls.collect();
-        times += 1;
-        // One that was given up was made again: it is not of this path.
-        if times == TIMES || calls.iter().flatten().all(|call| call.status.is_some()) {
-            break (world, points(calls));
-        }
-    };
-    settle(&world).await;
-    let seen = Seen::look(&world);
+) -> Option<(Vec<KillPoint>, Seen)> {
+    let id = arrange(world).await;
+    let before = proxies(world).map(|proxy| proxy.calls().len());
+    act(world, &id).await.unwrap();
+    let calls = proxies(world).into_iter().zip(before).map(|(proxy, before)| proxy.calls().split_off(before));
+    let calls: Vec<Vec<Call>> = calls.collect();
+    // One that was given up was made again: it is not of this path.
+    if calls.iter().flatten().any(|call| call.status.is_none()) {
+        return None;
+    }
+    settle(world).await;
+    let seen = Seen::look(world);
     assert_eq!(seen.ends, path.ends, "{}: {:#?}", path.name, world.table.items());
-    whole::assert_whole(path, &world).await;
-    (points, seen)
+    whole::assert_whole(path, world).await;
+    Some((points(calls), seen))
 }
 
 /// Where there is to die: at each of the calls through each of the [`proxies`].
@@ -240,36 +244,26 @@ fn points(calls: Vec<Vec<Call>>) -> Vec<KillPoint> {
     points.collect()
 }
 
-/// What is there when the path is not gone at all.
-async fn leave(path: &Path, arrange: &impl AsyncFn(&World) -> String) -> Seen {
-    let _room = ROOM.acquire().await.unwrap();
-    let world = world(path).await;
-    arrange(&world).await;
-    settle(&world).await;
-    Seen::look(&world)
-}
-
 /// Dies once, and lives on.
 async fn die(
     case: &Case<'_>,
+    world: &World,
     arrange: &impl AsyncFn(&World) -> String,
     act: &impl AsyncFn(&World, &str) -> Result<Value, FunctionError>,
     unharmed: &Seen,
     untouched: &Seen,
-) -> Died {
-    let _room = ROOM.acquire().await.unwrap();
-    let world = world(case.path).await;
-    let id = arrange(&world).await;
+) -> Option<()> {
+    let id = arrange(world).await;
     let posts_before = world.log_rocket.posts().len();
 
     // 1. Killed at the call.
-    let proxy = proxies(&world)[case.point.proxy];
+    let proxy = proxies(world)[case.point.proxy];
     let place = proxy.calls().len() + case.point.nth - 1;
     let at = if case.death == Death::After { Point::After } else { Point::Before };
     let hold = proxy.hold(Match::any().nth(case.point.nth), at);
     let killing = async {
         hold.arrived().await.unwrap();
-        victim(case.path, &world).kill().await;
+        victim(case.path, world).kill().await;
         match case.death {
             Death::Before | Death::After => hold.discard(),
             Death::BeforeAndSent => arrive(hold, proxy, place).await,
@@ -277,33 +271,31 @@ async fn die(
         }
         None
     };
-    let (ended, late) = future::join(act(&world, &id), killing).await;
-    match ended {
-        Ok(_) => return Died::Otherwise,
-        Err(ended) => assert_eq!(ended.error_type, "Runtime.ExitError"),
-    }
+    let (ended, late) = future::join(act(world, &id), killing).await;
+    // Whoever had ended when he was to be killed was not.
+    assert_eq!(ended.err()?.error_type, "Runtime.ExitError");
 
     // 2. What goes on, goes on.
     if case.afterwards == Afterwards::Repeated {
-        act(&world, &id).await.unwrap();
+        act(world, &id).await.unwrap();
         let posts = world.log_rocket.posts().split_off(posts_before);
         for log_rocket_id in posts.into_iter().filter_map(|post| post.logrocket_request_id) {
-            tell(&world, &log_rocket_id, Outcome::Ready).await.unwrap();
+            tell(world, &log_rocket_id, Outcome::Ready).await.unwrap();
         }
     }
-    settle(&world).await;
+    settle(world).await;
     if let Some(late) = late {
         arrive(late, proxy, place).await;
-        settle(&world).await;
+        settle(world).await;
     }
 
     // 3. The world is whole.
-    whole::assert_whole(case.path, &world).await;
-    let seen = Seen::look(&world);
+    whole::assert_whole(case.path, world).await;
+    let seen = Seen::look(world);
     if case.afterwards == Afterwards::Repeated || !seen.is_like(untouched) {
-        seen.assert_like(unharmed, &world);
+        seen.assert_like(unharmed, world);
     }
-    Died::Killed
+    Some(())
 }
 
 /// LogRocket is done with a POST as soon as it has it, and says so when it is asked: what it is to tell, a test tells.
@@ -351,11 +343,12 @@ async fn settle(world: &World) {
         if next > now {
             sleep(Duration::from_millis(u64::try_from(next - now).unwrap() + 1)).await;
         }
+        // What one sweep cannot do, another will.
         if dues[0].is_some() {
-            world.sweep().await;
+            let _ = sweep(world).await;
         }
         if dues[1].is_some() {
-            world.sweep_deliveries().await;
+            let _ = world.webhook.invoke(json!({ "job": "sweep" })).await;
         }
     }
 }

@@ -24,6 +24,7 @@ mod http_asking;
 mod http_reading;
 mod http_refusals;
 mod idempotency;
+mod killed;
 mod limits;
 mod memory;
 mod payloads;
