@@ -32,7 +32,7 @@ use tokio::time::{Instant, sleep};
 use whole::Seen;
 
 /// Worlds at once, of all paths together: more of them, and the calls between them time out on a machine that is busy.
-const AT_ONCE: usize = 14;
+const AT_ONCE: usize = 24;
 static ROOM: Semaphore = Semaphore::const_new(AT_ONCE);
 /// Worlds that are tried: see [`in_a_world`].
 const TIMES: usize = 3;
@@ -178,12 +178,13 @@ async fn everywhere(
         settle(world).await;
         Some(Seen::look(world))
     };
-    let untouched = if path.is_wish { in_a_world(path, left).await.unwrap() } else { unharmed.clone() };
+    let untouched = if path.is_wish { Some(in_a_world(path, left).await.unwrap()) } else { None };
     assert!(points.len() >= path.least, "{}: only {points:#?}", path.name);
     let points = points.iter().filter(|point| path.doors.contains(&DOORS[point.proxy]));
     let cases: Vec<Case<'_>> = points.flat_map(|point| Case::all(path, point)).collect();
     let ends = stream::iter(cases).map(async |case| {
-        let died = async |world: &World| die(&case, world, &arrange, &act, &unharmed, &untouched).await;
+        let died =
+            async |world: &World| die(&case, world, &arrange, &act, &unharmed, untouched.as_ref()).await;
         in_a_world(path, died).await.err().map(|why| format!("{case}\n    {why}"))
     });
     let all: Vec<Option<String>> = ends.buffer_unordered(AT_ONCE).collect().await;
@@ -251,7 +252,7 @@ async fn die(
     arrange: &impl AsyncFn(&World) -> String,
     act: &impl AsyncFn(&World, &str) -> Result<Value, FunctionError>,
     unharmed: &Seen,
-    untouched: &Seen,
+    untouched: Option<&Seen>,
 ) -> Option<()> {
     let id = arrange(world).await;
     let posts_before = world.log_rocket.posts().len();
@@ -292,9 +293,9 @@ async fn die(
     // 3. The world is whole.
     whole::assert_whole(case.path, world).await;
     let seen = Seen::look(world);
-    if case.afterwards == Afterwards::Repeated || !seen.is_like(untouched) {
-        seen.assert_like(unharmed, world);
-    }
+    let alone = case.afterwards == Afterwards::Alone;
+    let never_begun = untouched.filter(|untouched| alone && seen.is_like(untouched));
+    seen.assert_like(never_begun.unwrap_or(unharmed), world);
     Some(())
 }
 
