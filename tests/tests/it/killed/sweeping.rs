@@ -1,6 +1,6 @@
 //! Request λ is killed while it sweeps.
 
-use super::{ASKED, Afterwards, Path, alice, asked, everywhere, request_is_due, sweep, tell_attempt};
+use super::{ASKED, Afterwards, Path, alice, asked, everywhere, request_is_due, rest, sweep, tell_attempt};
 use local::logrocket::{Behaviour, Outcome, PollAnswer, Step};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -74,7 +74,7 @@ async fn the_end_of_waiting() {
     let arrange = async |world: &World| {
         world.log_rocket.next(Behaviour::manual());
         let id = asked(world, &alice(world)).await;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        rest(Duration::from_secs(2)).await;
         id
     };
     everywhere(&path, arrange, sweeps).await;
