@@ -10,8 +10,8 @@ use local::hold::Hold;
 use local::lambda::{Function, FunctionError, Limits};
 use local::logrocket::{LogRocket, Options, Outcome, Post};
 
-use local::proxy::{Fault, Match, Proxy};
-use local::secrets::SecretsManager;
+use local::proxy::Proxy;
+use local::secrets::{Secret, SecretsManager};
 use local::stream::{EventSource, Invoker, Mapping};
 use local::table::Table;
 use reqwest::header::{HeaderMap, HeaderName};
@@ -57,8 +57,7 @@ pub struct Watched {
     pub destination_calls: Proxy,
     /// Between the functions and Secrets Manager.
     pub secret_calls: Proxy,
-    /// Secrets Manager: what it is asked for, it has.
-    _manager: Proxy,
+    _manager: SecretsManager,
 }
 
 /// An HTTP answer, read whole.
@@ -140,12 +139,8 @@ impl World {
     pub async fn with_secrets_manager(changes: &[(&str, &str)]) -> (Self, SecretsManager) {
         let manager = SecretsManager::start().await.expect("Secrets Manager");
         let url = manager.url();
-        let there = [
-            ("SECRETS_JSON", ""),
-            ("SECRET_IDS", "own,generated"),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &url),
-        ];
-        let world = Self::with(&[&there, changes].concat()).await;
+        let there = [in_secrets_manager("own,generated", &url).as_slice(), changes].concat();
+        let world = Self::with(&there).await;
         manager.put("own", &world.own_secrets());
         manager.put("generated", &json!({ "callbackKey": CALLBACK_KEY }));
         (world, manager)
@@ -476,17 +471,11 @@ impl Watched {
         for (_, value) in env.iter_mut() {
             *value = value.replace(&destinations.url(), &destination_calls.url());
         }
+        let manager = SecretsManager::start().await.expect("Secrets Manager");
         let secrets = env.iter().find(|(name, _)| name == "SECRETS_JSON").map(|(_, json)| json.clone());
-        // Nothing is behind it: every call is answered by the rule.
-        let manager = Proxy::start("http://127.0.0.1:9").await.expect("Secrets Manager");
-        let body = json!({ "Name": "own", "SecretString": secrets }).to_string();
-        manager.on(Match::any(), Fault::Answer { status: 200, body });
+        manager.put_as("own", Secret::Text(secrets.expect("the functions' secrets")));
         let secret_calls = Proxy::start(manager.url()).await.expect("Secrets Manager's proxy");
-        let url = secret_calls.url();
-        change(
-            env,
-            &[("SECRETS_JSON", ""), ("SECRET_IDS", "own"), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &url)],
-        );
+        change(env, &in_secrets_manager("own", &secret_calls.url()));
         Self { destination_calls, secret_calls, _manager: manager }
     }
 }
@@ -548,6 +537,11 @@ fn own_secrets(log_rocket: &LogRocket, destinations: &Destinations) -> Value {
         "apiTokens": { "ops": API_TOKEN, "zendesk": OTHER_TOKEN },
         "destinations": destinations.secrets(),
     })
+}
+
+/// The secrets of these ids instead of `SECRETS_JSON`.
+fn in_secrets_manager<'a>(ids: &'a str, url: &'a str) -> [(&'a str, &'a str); 3] {
+    [("SECRETS_JSON", ""), ("SECRET_IDS", ids), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", url)]
 }
 
 /// An empty value unsets.
