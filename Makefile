@@ -15,7 +15,7 @@ HOST_ARCH := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools demo dev test prove lint template build deploy clean
+.PHONY: help tools demo dev test prove chaos lint template build deploy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -46,6 +46,11 @@ test: lint template ## everything
 
 prove: ## the protocol, every order of its steps: over ten million states, in minutes
 	cargo run $(LOCKED) --package prove --profile prove
+
+# SEED and REQUESTS choose; without them, any seed and 1,000.
+chaos: ## requests amid every kind of fault, and a table of what became of them; SEED=… repeats a run
+	cargo build $(LOCKED) --workspace --bins
+	cargo run $(LOCKED) --package stories --bin chaos -- $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS))
 
 lint: tools ## formatting and clippy without a warning, and what the dependencies may be
 	cargo fmt --all --check

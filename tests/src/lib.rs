@@ -4,6 +4,8 @@
 // A story that cannot go on is a failed test, and says why.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+pub mod chaos;
+
 use local::destinations::{self, Destinations};
 use local::gateway::Gateway;
 use local::hold::Hold;
@@ -556,11 +558,11 @@ pub fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A binary of the workspace, in the profile that this test was built in.
+/// A binary of the workspace, in the profile that this program was built in.
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let profile = test.ancestors().nth(2).expect("target/{profile}/deps/{test}");
-    let binary = profile.join(name);
-    assert!(binary.exists(), "{} is not built: cargo build --workspace --bins", binary.display());
-    binary
+    let this = std::env::current_exe().expect("the path of this program");
+    // target/{profile}/deps/{test}, or target/{profile}/{program}.
+    let beside = this.ancestors().skip(1).take(2).map(|directory| directory.join(name));
+    let found = beside.into_iter().find(|binary| binary.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not built: cargo build --workspace --bins"))
 }

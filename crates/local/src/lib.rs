@@ -1,3 +1,4 @@
+mod choice;
 pub mod destinations;
 pub mod gateway;
 pub mod hold;

@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::oneshot;
 
+use crate::choice::Choice;
 use crate::hold::{Decision, Gate, Hold};
 use crate::serve::{Cut, Server, Tasks, lock, now_ms};
 
@@ -167,6 +168,7 @@ impl Proxy {
             tasks: Tasks::new(),
             calls: Mutex::default(),
             rules: Mutex::default(),
+            choice: Mutex::default(),
         }));
         let router =
             Router::new().fallback(pass).layer(DefaultBodyLimit::disable()).with_state(relay.clone());
@@ -204,9 +206,15 @@ impl Proxy {
         hold
     }
 
-    /// Forgets every rule; what is held stays held.
+    /// From now on, each call that no rule is for meets what this decides.
+    pub fn choose(&self, choose: impl FnMut(&Call) -> Option<Fault> + Send + 'static) {
+        lock(&self.relay.0.choice).set(choose);
+    }
+
+    /// Forgets every rule, and who chooses; what is held stays held.
     pub fn clear(&self) {
         lock(&self.relay.0.rules).clear();
+        lock(&self.relay.0.choice).clear();
     }
 }
 
@@ -226,6 +234,7 @@ struct Shared {
     tasks: Tasks,
     calls: Mutex<Vec<Call>>,
     rules: Mutex<Vec<Rule>>,
+    choice: Mutex<Choice<Call, Fault>>,
 }
 
 #[derive(Debug)]
@@ -262,7 +271,7 @@ impl Relay {
                 Effect::Hold(point, gate) => Effect::Hold(*point, gate.take()),
             });
         }
-        None
+        lock(&self.0.choice).about(call).map(Effect::Fault)
     }
 
     fn record(&self, index: usize, change: impl FnOnce(&mut Call)) {

@@ -41,6 +41,7 @@ use uuid::Uuid;
 pub use self::behaviour::{Behaviour, Place};
 use self::states::Task;
 pub use self::vendor::Kind;
+use crate::choice::Choice;
 use crate::hold::{Gate, Hold};
 use crate::serve::{Server, Tasks, lock, now_ms};
 
@@ -189,6 +190,11 @@ impl Destinations {
         self.vendors.world().usual.insert(kind, behaviour);
     }
 
+    /// Every call that nothing is queued for goes as this decides; where it decides nothing, as usual.
+    pub fn choose(&self, choose: impl FnMut(&Received) -> Option<Behaviour> + Send + 'static) {
+        self.vendors.world().choice.set(choose);
+    }
+
     /// From now on, that is the matter with the channel, ticket, conversation, record, webhook, bus or task of that id.
     pub fn place(&self, kind: Kind, id: impl Into<String>, place: Place) {
         self.vendors.world().places.insert((kind, id.into()), place);
@@ -286,6 +292,7 @@ struct World {
     begun_ms: u64,
     credentials: Credentials,
     next: HashMap<Kind, VecDeque<Behaviour>>,
+    choice: Choice<Received, Behaviour>,
     usual: HashMap<Kind, Behaviour>,
     holds: HashMap<Kind, VecDeque<Gate>>,
     places: HashMap<(Kind, String), Place>,
@@ -304,6 +311,7 @@ impl World {
             begun_ms: now_ms(),
             credentials: Credentials::new(),
             next: HashMap::new(),
+            choice: Choice::default(),
             usual: HashMap::new(),
             holds: HashMap::new(),
             places: HashMap::new(),

@@ -76,6 +76,10 @@ impl Vendors {
                 return Decided::Answer(settle(world, &call, options).into_response());
             }
             let behaviour = world.next.get_mut(&call.kind).and_then(|queued| queued.pop_front());
+            let behaviour = behaviour.or_else(|| {
+                let World { received, choice, .. } = &mut *world;
+                choice.about(received.iter().rfind(|received| received.number == call.number)?)
+            });
             let behaviour = behaviour.or_else(|| world.usual.get(&call.kind).cloned()).unwrap_or_default();
             carry_out(behaviour, world, &call, options)
         });

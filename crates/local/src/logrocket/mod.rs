@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 pub use self::behaviour::{Answer, Behaviour, Dialect, Outcome, PollAnswer, Shape, Step};
 use self::payload::{Subject, payload};
+use crate::choice::Choice;
 use crate::hold::{Gate, Hold};
 use crate::serve::{Server, Tasks, lock, now_ms};
 
@@ -141,6 +142,8 @@ pub struct Callback {
     pub body: String,
     /// The status that it got back; none while there is no answer.
     pub status: Option<u16>,
+    /// When it got that, in epoch milliseconds.
+    pub answered_at_ms: Option<u64>,
     /// Why there is no answer and will be none.
     pub error: Option<String>,
 }
@@ -193,6 +196,11 @@ impl LogRocket {
     /// Every POST that nothing is queued for goes like that.
     pub fn usually(&self, behaviour: Behaviour) {
         self.simulator.world().usual = behaviour;
+    }
+
+    /// Every POST that nothing is queued for goes as this decides; where it decides nothing, as usual.
+    pub fn choose(&self, choose: impl FnMut(&Post) -> Option<Behaviour> + Send + 'static) {
+        self.simulator.world().choice.set(choose);
     }
 
     /// The next poll that nothing is queued for is answered so; repeat it for the next few.
@@ -289,6 +297,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct World {
     next: VecDeque<Behaviour>,
+    choice: Choice<Post, Behaviour>,
     usual: Behaviour,
     next_polls: VecDeque<PollAnswer>,
     usual_poll: PollAnswer,
@@ -361,6 +370,7 @@ impl Simulator {
                 url: url.to_owned(),
                 body: body.clone(),
                 status: None,
+                answered_at_ms: None,
                 error: None,
             });
             world.callbacks.len() - 1
@@ -368,7 +378,10 @@ impl Simulator {
         let request = self.0.client.post(url).header("content-type", "application/json");
         let answer = request.body(body).send().await;
         self.record(|world| match &answer {
-            Ok(response) => world.callbacks[index].status = Some(response.status().as_u16()),
+            Ok(response) => {
+                world.callbacks[index].status = Some(response.status().as_u16());
+                world.callbacks[index].answered_at_ms = Some(now_ms());
+            }
             Err(error) => world.callbacks[index].error = Some(error.to_string()),
         });
         Ok(answer.map_err(Error::Unanswered)?.status().as_u16())

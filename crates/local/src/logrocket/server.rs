@@ -89,7 +89,7 @@ impl Simulator {
         let behaviour = {
             let mut world = self.world();
             let queued = world.next.pop_front();
-            queued.unwrap_or_else(|| world.usual.clone())
+            queued.or_else(|| world.choice.about(&post)).unwrap_or_else(|| world.usual.clone())
         };
 
         let id = new_id();

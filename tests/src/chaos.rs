@@ -1,0 +1,130 @@
+//! Chaos: many requests at once in one world in which everything misbehaves, and at the end a table that says whether
+//! anything was lost.
+//!
+//! LogRocket answers late, wrongly or not at all, and its callbacks come early, twice, out of order or never; the table
+//! and the destinations fail before and after they did what they were asked to; the stream loses and repeats records; the
+//! functions are killed with SIGKILL at calls that are on their way. Callers repeat what was not answered. Then
+//! everything works again and both functions sweep, until there is nothing left to do; waits of deliveries that are
+//! minutes long are brought forward as an operator would, by `redeliver`.
+//!
+//! All decisions come from one seed: who asks for what and does what afterwards, what LogRocket does with the n-th POST
+//! for a subject, what the n-th call of the table or of a destination meets, at the how-manieth call a function is
+//! killed. So the *plan* is the same for the same seed. Its *interleaving* is not: which request makes the n-th call
+//! is for the scheduler and the clock to say. A run that fails is likely to fail again by its seed, not sure to.
+
+mod audit;
+mod callers;
+mod dice;
+mod faults;
+mod plan;
+mod report;
+
+pub use report::Report;
+
+use crate::World;
+use callers::Told;
+use dice::Dice;
+use faults::{Faults, text};
+use futures::stream::{self, StreamExt};
+use plan::Plan;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Callers who ask at once.
+const AT_ONCE: usize = 40;
+/// Short, so that minutes are seconds; the lease is longer than anything that a function does here.
+const WAITS: [(&str, &str); 5] = [
+    ("RETRY_AFTER_SECONDS", "1"),
+    ("POLL_AFTER_SECONDS", "1"),
+    ("UNKNOWN_GRACE_SECONDS", "2"),
+    ("LEASE_SECONDS", "6"),
+    ("PENDING_TIMEOUT_SECONDS", "12"),
+];
+/// Between two sweeps.
+const SWEEP_AFTER: Duration = Duration::from_millis(300);
+/// What is not at rest by then is lost.
+const QUIET: Duration = Duration::from_secs(90);
+
+/// A seed for who names none.
+pub fn any_seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::from(since.subsec_nanos()) % 1_000_000
+}
+
+/// Makes so many requests, and tells what became of them.
+pub async fn run(seed: u64, requests: usize) -> Report {
+    let world = World::delivering(&WAITS).await;
+    let mut plan = Plan::new(&mut Dice::new(seed, "plan"), requests);
+    let faults = Faults::default();
+    faults.unleash(&world, &mut plan, seed);
+
+    let started = Instant::now();
+    let told = chaos(&world, &faults, &plan, seed).await;
+    faults.calm(&world);
+    let calm_since = Instant::now();
+    let brought_forward = settle(&world, &faults).await;
+
+    let mut report = Report {
+        seed,
+        requests,
+        brought_forward,
+        kills: faults.kills(),
+        injected: faults.injected(),
+        asking: calm_since - started,
+        quiet: calm_since.elapsed(),
+        ..Report::default()
+    };
+    audit::audit(&world, &told, &mut report).await;
+    report
+}
+
+/// All callers, as many at once as may be, while the functions sweep and are killed.
+async fn chaos(world: &World, faults: &Faults, plan: &Plan, seed: u64) -> Vec<Told> {
+    let asking = stream::iter(&plan.askers)
+        .map(|asker| callers::ask(world, faults, asker))
+        .buffer_unordered(AT_ONCE)
+        .collect::<Vec<_>>();
+    let sweeping = async {
+        loop {
+            sweep(world).await;
+            sleep(SWEEP_AFTER).await;
+        }
+    };
+    let told = tokio::select! {
+        told = asking => told,
+        () = sweeping => unreachable!("the sweeps go on"),
+        () = faults.kill(world, seed) => unreachable!("the killing goes on"),
+    };
+    told.into_iter().flatten().collect()
+}
+
+/// One sweep of both functions; one that fails is repeated by the next.
+async fn sweep(world: &World) {
+    let job = json!({ "job": "sweep" });
+    let _ = tokio::join!(world.request.invoke(job.clone()), world.webhook.invoke(job));
+}
+
+/// Sweeps until there is nothing left to do. Answers how often a delivery's wait was brought forward.
+async fn settle(world: &World, faults: &Faults) -> usize {
+    let give_up = Instant::now() + QUIET;
+    let mut brought_forward = 0;
+    loop {
+        sweep(world).await;
+        let items = world.table.items().expect("the table");
+        let open: Vec<&Value> = items.iter().filter(|item| !is_at_rest(item)).collect();
+        if (open.is_empty() && faults.is_all_said()) || Instant::now() > give_up {
+            return brought_forward;
+        }
+        for item in open.into_iter().filter(|item| item["status"] != "PENDING") {
+            brought_forward += usize::from(callers::redeliver(world, text(&item["requestID"])).await);
+        }
+        sleep(SWEEP_AFTER).await;
+    }
+}
+
+/// Whether neither function has anything to do about it.
+fn is_at_rest(item: &Value) -> bool {
+    let has_nobody_to_tell = item["webhookShard"].is_null() || item["webhookDueAt"].is_null();
+    item["status"] != "PENDING" && item["requestDueAt"].is_null() && has_nobody_to_tell
+}
