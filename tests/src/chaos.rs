@@ -28,6 +28,7 @@ use faults::{Faults, text};
 use futures::stream::{self, StreamExt};
 use plan::Plan;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -68,14 +69,14 @@ pub async fn run(seed: u64, requests: usize) -> Report {
     let mut report = Report {
         seed,
         requests,
-        brought_forward,
+        brought_forward: brought_forward.len(),
         kills: faults.kills(),
         injected: faults.injected(),
         asking: calm_since - started,
         quiet: calm_since.elapsed(),
         ..Report::default()
     };
-    audit::audit(&world, &told, &mut report).await;
+    audit::audit(&world, &told, &brought_forward, &mut report).await;
     report
 }
 
@@ -105,10 +106,10 @@ async fn sweep(world: &World) {
     let _ = tokio::join!(world.request.invoke(job.clone()), world.webhook.invoke(job));
 }
 
-/// Sweeps until there is nothing left to do. Answers how often a delivery's wait was brought forward.
-async fn settle(world: &World, faults: &Faults) -> usize {
+/// Sweeps until there is nothing left to do. Answers the requests whose deliveries were brought forward.
+async fn settle(world: &World, faults: &Faults) -> BTreeSet<String> {
     let give_up = Instant::now() + QUIET;
-    let mut brought_forward = 0;
+    let mut brought_forward = BTreeSet::new();
     loop {
         sweep(world).await;
         let items = world.table.items().expect("the table");
@@ -117,7 +118,10 @@ async fn settle(world: &World, faults: &Faults) -> usize {
             return brought_forward;
         }
         for item in open.into_iter().filter(|item| item["status"] != "PENDING") {
-            brought_forward += usize::from(callers::redeliver(world, text(&item["requestID"])).await);
+            let id = text(&item["requestID"]);
+            if callers::redeliver(world, id).await {
+                brought_forward.insert(id.to_owned());
+            }
         }
         sleep(SWEEP_AFTER).await;
     }

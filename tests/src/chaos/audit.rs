@@ -15,6 +15,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 const MAX_ATTEMPTS: usize = 3;
 /// Requests that are read back at once.
 const READ_AT_ONCE: usize = 8;
+/// Who takes the same in twice within this, in milliseconds, is told by two at once: it is half the lease, and no
+/// delivery is tried again sooner but by `redeliver`.
+const AT_ONCE: u64 = 3_000;
 const STATES: [&str; 4] = ["PENDING", "DELIVERED", "FAILED", "SKIPPED"];
 
 /// What there is to know when everything is at rest.
@@ -30,14 +33,21 @@ struct Rest {
 }
 
 /// Fills the report in.
-pub(super) async fn audit(world: &World, told: &[Told], report: &mut Report) {
+pub(super) async fn audit(
+    world: &World,
+    told: &[Told],
+    brought_forward: &BTreeSet<String>,
+    report: &mut Report,
+) {
     let items = world.table.items().expect("the table");
     let items: BTreeMap<String, Value> =
         items.into_iter().map(|item| (text(&item["requestID"]).to_owned(), item)).collect();
     let messages = world.destinations.messages();
     let received = world.destinations.received();
     let heard = hear(&items, &received, &messages);
-    report.twice = duplicates(&items, &received, &messages);
+    let again: BTreeSet<&String> =
+        told.iter().flat_map(|told| &told.redelivered).chain(brought_forward).collect();
+    duplicates(&items, &received, &messages, &again, report);
     let mut posts: HashMap<String, Vec<(u32, Post)>> = HashMap::new();
     for post in world.log_rocket.posts() {
         if let Some((id, attempt)) = post.webhook_url().and_then(parse_callback_url) {
@@ -79,7 +89,7 @@ impl Rest {
     fn keep_promises(&self, told: &Told, report: &mut Report) {
         report.repeats += told.repeats;
         report.refusals += told.refusals;
-        report.redelivered += told.redelivered;
+        report.redelivered += told.redelivered.len();
         report.deleted += usize::from(told.deleted);
         let ask = told.ask;
         if let Some(what) = &told.unexpected {
@@ -285,15 +295,35 @@ fn hear(
     heard
 }
 
-/// How often a place took in what it had taken in before.
-fn duplicates(items: &BTreeMap<String, Value>, received: &[Received], messages: &[Message]) -> usize {
-    let mut seen = HashSet::new();
-    let mut twice = 0;
+/// What a place took in that it had taken in before. That may be, where an answer or a mark was lost; but not while
+/// somebody has claimed it. `again` are the requests that somebody had delivered once more.
+fn duplicates(
+    items: &BTreeMap<String, Value>,
+    received: &[Received],
+    messages: &[Message],
+    again: &BTreeSet<&String>,
+    report: &mut Report,
+) {
+    let places =
+        items.iter().flat_map(|(id, item)| places(id, item).into_iter().map(move |place| (place, id)));
+    let requests: HashMap<Place, &String> = places.collect();
+    let mut seen = HashMap::new();
     for message in messages {
         let place = place_of(call_of(received, message), message, items);
-        twice += usize::from(!seen.insert((place, &message.place, &message.text)));
+        let before = seen.insert((place.clone(), &message.place, &message.text), message.at_ms);
+        let Some(before) = before else { continue };
+        report.twice += 1;
+        let request = place.and_then(|place| requests.get(&place));
+        // The SDK repeats by itself what it had no answer to.
+        let is_ours = message.kind != Kind::EventBridge && request.is_some_and(|id| !again.contains(id));
+        if let Some(id) = request
+            && is_ours
+            && message.at_ms < before + AT_ONCE
+        {
+            let (kind, after) = (message.kind, message.at_ms - before);
+            report.broken.push(format!("{id}: {kind:?} was told the same twice within {after} ms"));
+        }
     }
-    twice
 }
 
 /// The call that brought the message: they are numbered from 1.

@@ -32,7 +32,8 @@ pub(super) struct Told {
     pub(super) unexpected: Option<String>,
     pub(super) repeats: usize,
     pub(super) deleted: bool,
-    pub(super) redelivered: usize,
+    /// The requests whose deliveries he had made once more.
+    pub(super) redelivered: BTreeSet<String>,
 }
 
 /// How one try ended.
@@ -51,6 +52,22 @@ struct Asking {
     told: Told,
     then: Then,
     is_open: bool,
+}
+
+impl Told {
+    fn nothing(ask: usize, own: String, places: Vec<Place>) -> Self {
+        Self {
+            ask,
+            own,
+            promised: BTreeSet::new(),
+            places,
+            refusals: 0,
+            unexpected: None,
+            repeats: 0,
+            deleted: false,
+            redelivered: BTreeSet::new(),
+        }
+    }
 }
 
 pub(super) async fn ask(world: &World, faults: &Faults, asker: &Asker) -> Vec<Told> {
@@ -81,7 +98,9 @@ async fn one(world: &World, source: Source, mut askings: Vec<Asking>) -> Vec<Tol
             sleep(wait).await;
             for asking in &mut askings {
                 for id in &asking.told.promised {
-                    asking.told.redelivered += usize::from(redeliver(world, id).await);
+                    if redeliver(world, id).await {
+                        asking.told.redelivered.insert(id.clone());
+                    }
                 }
             }
         }
@@ -165,34 +184,14 @@ impl Asking {
             places.push(place);
         }
         body["destinations"] = Value::Array(destinations);
-        let told = Told {
-            ask: ask.number,
-            own,
-            promised: BTreeSet::new(),
-            places,
-            refusals: 0,
-            unexpected: None,
-            repeats: 0,
-            deleted: false,
-            redelivered: 0,
-        };
+        let told = Told::nothing(ask.number, own, places);
         Self { key, body, told, then: ask.then, is_open: true }
     }
 
     /// The same, asked by somebody else at the same time; he does nothing more.
     fn twin(&self) -> Self {
         let Told { ask, own, places, .. } = &self.told;
-        let told = Told {
-            ask: *ask,
-            own: own.clone(),
-            promised: BTreeSet::new(),
-            places: places.clone(),
-            refusals: 0,
-            unexpected: None,
-            repeats: 0,
-            deleted: false,
-            redelivered: 0,
-        };
+        let told = Told::nothing(*ask, own.clone(), places.clone());
         Self { key: self.key.clone(), body: self.body.clone(), told, then: Then::Nothing, is_open: true }
     }
 

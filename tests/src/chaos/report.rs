@@ -23,7 +23,7 @@ pub struct Report {
     pub deliveries: BTreeMap<&'static str, usize>,
     /// Messages that a destination took in once more.
     pub twice: usize,
-    /// Redeliveries that callers asked for, and those that the quiet phase did, instead of waiting.
+    /// Requests that callers had delivered once more, and those whose waits the quiet phase brought forward.
     pub redelivered: usize,
     pub brought_forward: usize,
     /// POSTs to LogRocket for each request, and those of them that it took.
@@ -70,8 +70,8 @@ impl fmt::Display for Report {
             row(&format!("  {name}"), &self.deliveries.get(state).unwrap_or(&0))?;
         }
         row("duplicates (taken in once more)", &self.twice)?;
-        row("redeliveries, by callers", &self.redelivered)?;
-        row("redeliveries, to bring waits forward", &self.brought_forward)?;
+        row("redelivered by callers", &self.redelivered)?;
+        row("redelivered to bring waits forward", &self.brought_forward)?;
         for (name, posts) in
             [("POSTs per request", &self.posts), ("  that LogRocket took", &self.posts_taken)]
         {
