@@ -26,14 +26,18 @@ use callers::Told;
 use dice::Dice;
 use faults::{Faults, text};
 use futures::stream::{self, StreamExt};
+use local::lambda::Function;
 use plan::Plan;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, sleep};
 
-/// Callers who ask at once.
-const AT_ONCE: usize = 40;
+/// Askers at once. Fewer than a function's environments, so that sweeps find one, as they do at AWS.
+const AT_ONCE: usize = 8;
+/// Waits of deliveries that are brought forward at once, and those that are not worth it.
+const FORWARD_AT_ONCE: usize = 8;
+const SHORT_WAIT_MS: u64 = 1_500;
 /// Short, so that minutes are seconds; the lease is longer than anything that a function does here.
 const WAITS: [(&str, &str); 5] = [
     ("RETRY_AFTER_SECONDS", "1"),
@@ -45,12 +49,11 @@ const WAITS: [(&str, &str); 5] = [
 /// Between two sweeps.
 const SWEEP_AFTER: Duration = Duration::from_millis(300);
 /// What is not at rest by then is lost.
-const QUIET: Duration = Duration::from_secs(90);
+const QUIET: Duration = Duration::from_secs(180);
 
 /// A seed for who names none.
 pub fn any_seed() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::from(since.subsec_nanos()) % 1_000_000
+    now_ms() % 1_000_000
 }
 
 /// Makes so many requests, and tells what became of them.
@@ -86,45 +89,61 @@ async fn chaos(world: &World, faults: &Faults, plan: &Plan, seed: u64) -> Vec<To
         .map(|asker| callers::ask(world, faults, asker))
         .buffer_unordered(AT_ONCE)
         .collect::<Vec<_>>();
-    let sweeping = async {
-        loop {
-            sweep(world).await;
-            sleep(SWEEP_AFTER).await;
-        }
-    };
     let told = tokio::select! {
         told = asking => told,
-        () = sweeping => unreachable!("the sweeps go on"),
+        () = sweep(world) => unreachable!("the sweeps go on"),
         () = faults.kill(world, seed) => unreachable!("the killing goes on"),
     };
     told.into_iter().flatten().collect()
 }
 
-/// One sweep of both functions; one that fails is repeated by the next.
+/// Both functions' schedules, without end. A sweep that fails is repeated by the next.
 async fn sweep(world: &World) {
-    let job = json!({ "job": "sweep" });
-    let _ = tokio::join!(world.request.invoke(job.clone()), world.webhook.invoke(job));
+    let schedule = async |function: &Function| {
+        loop {
+            let _ = function.invoke(json!({ "job": "sweep" })).await;
+            sleep(SWEEP_AFTER).await;
+        }
+    };
+    tokio::join!(schedule(&world.request), schedule(&world.webhook));
 }
 
 /// Sweeps until there is nothing left to do. Answers the requests whose deliveries were brought forward.
 async fn settle(world: &World, faults: &Faults) -> BTreeSet<String> {
-    let give_up = Instant::now() + QUIET;
     let mut brought_forward = BTreeSet::new();
-    loop {
-        sweep(world).await;
-        let items = world.table.items().expect("the table");
-        let open: Vec<&Value> = items.iter().filter(|item| !is_at_rest(item)).collect();
-        if (open.is_empty() && faults.is_all_said()) || Instant::now() > give_up {
-            return brought_forward;
-        }
-        for item in open.into_iter().filter(|item| item["status"] != "PENDING") {
-            let id = text(&item["requestID"]);
-            if callers::redeliver(world, id).await {
-                brought_forward.insert(id.to_owned());
+    let settled = async {
+        loop {
+            let items = world.table.items().expect("the table");
+            let open: Vec<&Value> = items.iter().filter(|item| !is_at_rest(item)).collect();
+            if open.is_empty() && faults.is_all_said() {
+                return;
             }
+            let waiting = open.into_iter().filter(|item| waits_long(item));
+            let redelivered = stream::iter(waiting.map(|item| text(&item["requestID"])))
+                .map(async |id| callers::redeliver(world, id).await.then(|| id.to_owned()))
+                .buffer_unordered(FORWARD_AT_ONCE)
+                .collect::<Vec<_>>();
+            brought_forward.extend(redelivered.await.into_iter().flatten());
+            sleep(SWEEP_AFTER).await;
         }
-        sleep(SWEEP_AFTER).await;
+    };
+    tokio::select! {
+        () = settled => {}
+        () = sweep(world) => {}
+        () = sleep(QUIET) => {}
     }
+    brought_forward
+}
+
+/// Whether the next delivery of what has ended is not to be waited for.
+fn waits_long(item: &Value) -> bool {
+    let soon = now_ms() + SHORT_WAIT_MS;
+    item["status"] != "PENDING" && item["webhookDueAt"].as_u64().is_some_and(|due| due > soon)
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether neither function has anything to do about it.

@@ -165,7 +165,7 @@ impl Asking {
     fn new(world: &World, source: Source, ask: &Ask) -> Self {
         let key = format!("chaos-key-{}", ask.number);
         let caller = match source {
-            Source::Http => "ops",
+            Source::Http => "token:ops",
             Source::Direct => "invoke",
             Source::EventBridge => "eventBridge",
             Source::Sns => "sns",
