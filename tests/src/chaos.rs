@@ -38,12 +38,14 @@ const AT_ONCE: usize = 8;
 /// Waits of deliveries that are brought forward at once, and those that are not worth it.
 const FORWARD_AT_ONCE: usize = 8;
 const SHORT_WAIT_MS: u64 = 1_500;
-/// Short, so that minutes are seconds; the lease is longer than anything that a function does here.
+/// How long an invocation may take: shorter than the lease, as it is where it is deployed.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Short, so that minutes are seconds.
 const WAITS: [(&str, &str); 5] = [
     ("RETRY_AFTER_SECONDS", "1"),
     ("POLL_AFTER_SECONDS", "1"),
     ("UNKNOWN_GRACE_SECONDS", "2"),
-    ("LEASE_SECONDS", "6"),
+    ("LEASE_SECONDS", "11"),
     ("PENDING_TIMEOUT_SECONDS", "12"),
 ];
 /// Between two sweeps.
@@ -58,7 +60,7 @@ pub fn any_seed() -> u64 {
 
 /// Makes so many requests, and tells what became of them.
 pub async fn run(seed: u64, requests: usize) -> Report {
-    let world = World::delivering(&WAITS).await;
+    let world = World::delivering_within(&WAITS, TIMEOUT).await;
     let mut plan = Plan::new(&mut Dice::new(seed, "plan"), requests);
     let faults = Faults::default();
     faults.unleash(&world, &mut plan, seed);

@@ -77,16 +77,16 @@ impl World {
 
     /// `changes` override the functions' environment; an empty value unsets.
     pub async fn with(changes: &[(&str, &str)]) -> Self {
-        Self::build(changes, false).await
+        Self::build(changes, &Limits::default(), false).await
     }
 
     /// With a proxy before everything that a function calls; its secrets are in Secrets Manager, as they are when it is
     /// deployed.
     pub async fn watched(changes: &[(&str, &str)]) -> Self {
-        Self::build(changes, true).await
+        Self::build(changes, &Limits::default(), true).await
     }
 
-    async fn build(changes: &[(&str, &str)], is_watched: bool) -> Self {
+    async fn build(changes: &[(&str, &str)], limits: &Limits, is_watched: bool) -> Self {
         let table = Table::start(&project().join("template.yaml")).await.expect("the table");
         let table_calls = Proxy::start(table.endpoint()).await.expect("the table's proxy");
         let log_rocket = LogRocket::start(Options::default()).await.expect("LogRocket");
@@ -116,8 +116,8 @@ impl World {
         env.extend(destinations.environment().into_iter().map(|(name, value)| (name.to_owned(), value)));
         let watched = if is_watched { Some(Watched::start(&destinations, &mut env).await) } else { None };
         change(&mut env, changes);
-        let request = Arc::new(Function::start(&binary("request"), env.clone()));
-        let webhook = Arc::new(Function::start(&binary("webhook"), env.clone()));
+        let function = |name| Arc::new(Function::start_with(&binary(name), env.clone(), limits.clone()));
+        let (request, webhook) = (function("request"), function("webhook"));
         gateway.serve(request.clone(), webhook.clone());
         let http = Client::builder().no_proxy().tls_certs_only([]).build().expect("an HTTP client");
         let stream = None;
@@ -155,7 +155,12 @@ impl World {
 
     /// With the table's stream, by which deliveries begin at once; in other worlds they wait for a sweep.
     pub async fn delivering(changes: &[(&str, &str)]) -> Self {
-        let mut world = Self::with(changes).await;
+        Self::delivering_within(changes, Limits::default().timeout).await
+    }
+
+    /// The same, where both functions have that long for an invocation.
+    pub async fn delivering_within(changes: &[(&str, &str)], timeout: Duration) -> Self {
+        let mut world = Self::build(changes, &Limits { timeout, ..Limits::default() }, false).await;
         world.stream = Some(world.connect_stream(Invoker::function(world.webhook.clone())));
         world
     }

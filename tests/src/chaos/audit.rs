@@ -17,7 +17,7 @@ const MAX_ATTEMPTS: usize = 3;
 const READ_AT_ONCE: usize = 8;
 /// Who takes the same in twice within this, in milliseconds, is told by two at once: it is half the lease, and no
 /// delivery is tried again sooner but by `redeliver`.
-const AT_ONCE: u64 = 3_000;
+const AT_ONCE: u64 = 5_000;
 const STATES: [&str; 4] = ["PENDING", "DELIVERED", "FAILED", "SKIPPED"];
 
 /// What there is to know when everything is at rest.

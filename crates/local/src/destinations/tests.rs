@@ -249,6 +249,19 @@ fn aws(ask: Ask, service: &str, target: &str, version: &str) -> Ask {
 }
 
 #[tokio::test]
+async fn a_call_that_nothing_is_queued_for_goes_as_is_decided_for_it_else_as_usual() {
+    let world = world().await;
+    world.destinations.choose(|call| (call.kind == Kind::Slack).then(|| Behaviour::status(503)));
+    world.destinations.next(Kind::Slack, Behaviour::status(418));
+
+    let mut statuses = Vec::new();
+    for ask in [world.slack(), world.slack(), world.webhook()] {
+        statuses.push(world.send(ask).await.status().as_u16());
+    }
+    assert_eq!(statuses, [418, 503, 200]);
+}
+
+#[tokio::test]
 async fn slack_posts_what_is_right_and_answers_its_timestamp() {
     let world = world().await;
 

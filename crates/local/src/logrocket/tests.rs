@@ -80,6 +80,20 @@ impl World {
 const MOMENT: Duration = Duration::from_millis(60);
 
 #[tokio::test]
+async fn a_post_that_nothing_is_queued_for_goes_as_is_decided_for_it_else_as_usual() {
+    let world = world().await;
+    world.logrocket.choose(|post| (post.body["userID"] == "1").then(|| Behaviour::status(503)));
+    world.logrocket.next(Behaviour::status(429));
+
+    let mut statuses = Vec::new();
+    for user in ["1", "1", "2"] {
+        let body = json!({ "userID": user });
+        statuses.push(world.post(&body).send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(statuses, [429, 503, 200]);
+}
+
+#[tokio::test]
 async fn a_post_is_answered_with_an_id_and_called_back() {
     let world = world().await;
     world.logrocket.next(Behaviour::ready().after(Duration::from_millis(300)));

@@ -116,6 +116,27 @@ async fn a_connection_is_cut_before_or_after_the_effect() {
 }
 
 #[tokio::test]
+async fn what_no_rule_is_for_is_decided_call_by_call_until_all_is_forgotten() {
+    let world = world().await;
+    world.proxy.on(Match::any().containing("of a rule"), Fault::internal_error());
+    let mut chosen = 0;
+    world.proxy.choose(move |call| {
+        chosen += 1;
+        (call.operation == "PutItem" && chosen == 2).then(Fault::throttled)
+    });
+
+    let mut statuses = Vec::new();
+    for body in ["1", "of a rule", "2", "3"] {
+        statuses.push(world.call("PutItem", body).await.unwrap());
+    }
+    assert_eq!(statuses, [201, 500, 400, 201]);
+
+    world.proxy.choose(|_| Some(Fault::CutBefore));
+    world.proxy.clear();
+    assert_eq!(world.call("PutItem", "of a rule").await.unwrap(), 201);
+}
+
+#[tokio::test]
 async fn a_held_call_takes_effect_when_released_though_its_caller_died() {
     let world = world().await;
     let hold = world.proxy.hold(Match::operation("PutItem"), Point::Before);
