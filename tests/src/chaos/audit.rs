@@ -1,6 +1,6 @@
 //! What became of it all: whether anything was lost, or a rule broken.
 
-use super::callers::{Place, Told};
+use super::callers::{PATIENCE, Place, TRIES, Told};
 use super::faults::text;
 use super::report::Report;
 use crate::World;
@@ -8,8 +8,10 @@ use futures::StreamExt;
 use futures::stream;
 use local::destinations::{Kind, Message, Received};
 use local::logrocket::{Callback, Outcome, Post};
+use reqwest::StatusCode;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use tokio::time::sleep;
 
 /// As the product does without the setting.
 const MAX_ATTEMPTS: usize = 3;
@@ -75,7 +77,7 @@ pub(super) async fn audit(
     }
     let ready = rest.items.iter().filter(|(_, item)| item["status"] == "READY").map(|(id, _)| id.clone());
     let read: Vec<(String, Value)> = stream::iter(ready)
-        .map(async |id| (id.clone(), world.read(&id).await))
+        .map(async |id| (id.clone(), read(world, &id).await))
         .buffer_unordered(READ_AT_ONCE)
         .collect()
         .await;
@@ -212,6 +214,18 @@ impl Rest {
             report.broken.push(format!("{id}: its result is none that LogRocket gave"));
         }
     }
+}
+
+/// The request as a caller reads it, who asks again where it is not to be had.
+async fn read(world: &World, id: &str) -> Value {
+    for _ in 0..TRIES {
+        let answer = world.get(&format!("/highlights/{id}")).await;
+        if answer.status == StatusCode::OK {
+            return answer.json();
+        }
+        sleep(PATIENCE).await;
+    }
+    Value::Null
 }
 
 /// The texts of a result and its recordings, whatever the dialect.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// So often a caller tries, and so long he waits before each repeat.
-const TRIES: usize = 60;
-const PATIENCE: Duration = Duration::from_millis(300);
+pub(super) const TRIES: usize = 60;
+pub(super) const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Where a destination is told, and what tells it from every other there; empty where many share a door, and what they
 /// are told names the request.
