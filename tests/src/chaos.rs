@@ -50,8 +50,9 @@ const WAITS: [(&str, &str); 5] = [
 ];
 /// Between two sweeps.
 const SWEEP_AFTER: Duration = Duration::from_millis(300);
-/// What is not at rest by then is lost.
-const QUIET: Duration = Duration::from_secs(180);
+/// Where none more comes to rest for so long, what is left is lost. However slow the machine is, as long as it goes on,
+/// it is waited for.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// A seed for who names none.
 pub fn any_seed() -> u64 {
@@ -113,11 +114,15 @@ async fn sweep(world: &World) {
 /// Sweeps until there is nothing left to do. Answers the requests whose deliveries were brought forward.
 async fn settle(world: &World, faults: &Faults) -> BTreeSet<String> {
     let mut brought_forward = BTreeSet::new();
+    let (mut fewest, mut since) = (usize::MAX, Instant::now());
     let settled = async {
         loop {
             let items = world.table.items().expect("the table");
             let open: Vec<&Value> = items.iter().filter(|item| !is_at_rest(item)).collect();
-            if open.is_empty() && faults.is_all_said() {
+            if open.len() < fewest {
+                (fewest, since) = (open.len(), Instant::now());
+            }
+            if (open.is_empty() && faults.is_all_said()) || since.elapsed() > QUIET {
                 return;
             }
             let waiting = open.into_iter().filter(|item| waits_long(item));
@@ -132,15 +137,17 @@ async fn settle(world: &World, faults: &Faults) -> BTreeSet<String> {
     tokio::select! {
         () = settled => {}
         () = sweep(world) => {}
-        () = sleep(QUIET) => {}
     }
     brought_forward
 }
 
-/// Whether the next delivery of what has ended is not to be waited for.
+/// Whether a delivery's next try is not to be waited for. One that is under way is left alone.
 fn waits_long(item: &Value) -> bool {
     let soon = now_ms() + SHORT_WAIT_MS;
-    item["status"] != "PENDING" && item["webhookDueAt"].as_u64().is_some_and(|due| due > soon)
+    let is_later = |at: &Value| at.as_u64().is_some_and(|at| at > soon);
+    let marks = item["deliveries"].as_object().into_iter().flatten();
+    let mut waiting = marks.filter(|(_, mark)| mark["state"] == "PENDING" && mark["inFlightUntil"].is_null());
+    waiting.any(|(_, mark)| is_later(&mark["nextAt"]))
 }
 
 fn now_ms() -> u64 {

@@ -240,8 +240,8 @@ impl TableFaults {
             (20, ("cut after", Fault::CutAfter)),
             (20, ("slow", delay)),
         ]);
-        if fault.0 != "slow" && dice.chance(15) {
-            self.row = Some((dice.between(2, 12), fault.clone()));
+        if fault.0 != "slow" && dice.chance(20) {
+            self.row = Some((dice.between(6, 20), fault.clone()));
         }
         Some(fault)
     }
