@@ -3,7 +3,7 @@
 //! Two dialects are known: `READY` with `recordingID` and an integer `sessionID` (LogRocket's documentation), and
 //! `COMPLETE` with a string `sessionId` (the published AsyncAPI description). Unknown fields are passed over.
 
-use crate::fields::whole_number;
+use crate::fields::natural_number;
 use crate::json::{is_gzip, mended};
 use crate::result::{HighlightsResult, Session, SessionId};
 use serde::Deserialize;
@@ -163,7 +163,7 @@ impl SentIdVisitor {
     const UNREADABLE: SentId = SentId(Some(SessionId::Number(0)));
 
     fn number<E>(value: &Value) -> Result<SentId, E> {
-        let number = whole_number(value).and_then(|number| number.try_into().ok()).unwrap_or(0);
+        let number = natural_number(value).unwrap_or(0);
         Ok(SentId(Some(SessionId::Number(number))))
     }
 }
@@ -268,6 +268,18 @@ mod tests {
         );
         let numbers: Vec<_> = result.sessions.into_iter().map(|session| session.session_id).collect();
         assert_eq!(numbers, [1, 2, 0, 0].map(SessionId::Number));
+    }
+
+    #[test]
+    fn a_number_is_the_same_in_both_dialects_up_to_the_greatest() {
+        for number in [9_007_199_254_740_993, i64::MAX as u64 + 1, u64::MAX] {
+            for id in [format!(r#""sessionID":{number}"#), format!(r#""sessionId":"{number}""#)] {
+                let result = ready(&format!(
+                    r#"{{"requestID":"0","status":"READY","result":{{"highlights":"h","sessions":[{{"recordingID":"a",{id}}}]}}}}"#
+                ));
+                assert_eq!(result.sessions[0].session_id, SessionId::Number(number), "{id}");
+            }
+        }
     }
 
     #[test]

@@ -97,10 +97,7 @@ impl<'a> Fields<'a> {
     pub fn digits(&mut self, name: &'static str, errors: &mut Errors) -> Option<String> {
         let value = self.take(name)?;
         let digits = match value {
-            Value::Number(number) => number
-                .as_u64()
-                .or_else(|| whole_number(value)?.try_into().ok())
-                .map(|number| number.to_string()),
+            Value::Number(_) => natural_number(value).map(|number| number.to_string()),
             Value::String(text) => Some(text.clone()).filter(|text| {
                 (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
             }),
@@ -131,4 +128,9 @@ pub(crate) fn whole_number(value: &Value) -> Option<i64> {
         // Exact within that range.
         Some(float as i64)
     })
+}
+
+/// A whole number that is not negative, up to the greatest `u64`.
+pub(crate) fn natural_number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| whole_number(value)?.try_into().ok())
 }
