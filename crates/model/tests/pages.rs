@@ -4,6 +4,7 @@
 
 mod shared;
 
+use judges::with_links;
 use model::answer::Refusal;
 use model::page::{MAX_PARTS, of, parts};
 use model::record::Record;
@@ -13,7 +14,6 @@ use model::rules::{News, NewsOutcome, Received, Rules};
 use model::view;
 use serde_json::json;
 use shared::pages::{NOW, documented, opened, received, result, session};
-use shared::with_links;
 
 fn page(record: &Record) -> String {
     let result = record.unpack_result().unwrap();

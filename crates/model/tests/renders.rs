@@ -4,6 +4,7 @@
 
 mod shared;
 
+use judges::with_links;
 use model::page;
 use model::record::Record;
 use model::render::{card, html, slack, text};
@@ -11,7 +12,6 @@ use model::result::{HighlightsResult, StoredResult};
 use model::rules::{News, NewsOutcome, Received, Rules};
 use serde_json::json;
 use shared::pages::{NOW, documented, opened, received, result, session};
-use shared::with_links;
 use std::{env, fs, path::PathBuf};
 
 /// Compares what every target is sent of the record with the files of this name.

@@ -4,45 +4,17 @@
 
 mod shared;
 
+use judges::split::{document, parts};
+use judges::with_links;
 use model::render::split::split;
 use model::render::{Block, Document, card, html, markdown, parse, slack, text};
 use proptest::prelude::*;
 use serde_json::json;
-use shared::{piece, shown, with_links};
+use shared::piece;
 use std::cell::Cell;
-
-fn document(input: &str) -> Document {
-    with_links(|links| parse::markdown(input, links))
-}
-
-/// The text that is seen, without the spaces, and where it leads.
-fn seen(document: &Document) -> (String, Vec<String>) {
-    let (text, links) = shown(&markdown::write(document), pulldown_cmark::Options::empty());
-    (text.split_whitespace().collect(), links)
-}
 
 fn chars(document: &Document) -> usize {
     slack::write(document).chars().count()
-}
-
-/// Checks what holds of any parts, and returns them.
-fn parts(document: &Document, max: usize, measure: fn(&Document) -> usize) -> Vec<Document> {
-    let parts = split(document.clone(), max, measure);
-    let (text, mut links) = seen(document);
-    assert_eq!(parts.iter().map(|part| seen(part).0).collect::<String>(), text);
-    // A link that is cut is in both parts.
-    let mut found: Vec<String> = parts.iter().flat_map(|part| seen(part).1).collect();
-    found.dedup();
-    links.dedup();
-    assert_eq!(found, links);
-    assert!(!parts.is_empty());
-    assert!(parts.len() == 1 || parts.iter().all(|part| !part.blocks.is_empty()));
-    // What is written of a part is read as that part.
-    for part in &parts {
-        let written = markdown::write(part);
-        assert_eq!(markdown::write(&self::document(&written)), written);
-    }
-    parts
 }
 
 fn written(parts: &[Document]) -> Vec<String> {
