@@ -10,7 +10,6 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 /// Every kind of event that request λ takes.
-#[expect(clippy::enum_variant_names, reason = "EventBridge is that service's name")]
 pub enum Event<'a> {
     Http(Box<LambdaRequest>),
     UnreadableHttp,

@@ -214,14 +214,18 @@ async fn list_highlights(app: &App, request: &Request) -> Result<Response<Body>,
     Ok(json(StatusCode::OK, &body))
 }
 
-struct ListQuery {
-    subject: Subject,
-    limit: usize,
-    cursor: Option<Cursor>,
+/// What a list is asked for.
+pub struct ListQuery {
+    pub subject: Subject,
+    /// Entries of a page, 1 to 100.
+    pub limit: usize,
+    /// Where the page begins; `None` for the first.
+    pub cursor: Option<Cursor>,
 }
 
 impl ListQuery {
-    fn read(request: &Request) -> Result<Self, Problem> {
+    /// Reads the query of a request. Every bad parameter is named at once.
+    pub fn read(request: &Request) -> Result<Self, Problem> {
         let mut errors: Vec<FieldError> = Vec::new();
         let mut complain = |name: &str, detail: &str| {
             errors.push(FieldError::at(&format!("/{}", pointer_token(name)), detail));

@@ -3,7 +3,7 @@
 
 pub mod app;
 mod ask;
-mod event;
+pub mod event;
 mod handler;
 mod http;
 pub mod logrocket;
@@ -12,3 +12,4 @@ mod sources;
 mod sweep;
 
 pub use handler::handle;
+pub use http::ListQuery;

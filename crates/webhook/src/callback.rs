@@ -10,7 +10,7 @@ use model::problem::{Kind, Problem};
 use model::rules::{News, NewsOutcome};
 use model::secrets::WebhookSecrets;
 use model::time::Time;
-use model::token::parse_attempt;
+use model::token::{CallbackKeys, parse_attempt};
 use std::time::Duration;
 
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -31,6 +31,29 @@ impl Taken {
             Self::Known => "known",
             Self::Pending => "pending",
         }
+    }
+}
+
+/// What a callback URL says of itself, each of it once and in its one spelling. Nothing of it is believed before
+/// [`Claim::opened`] says so.
+pub struct Claim<'a> {
+    pub request_id: RequestId,
+    pub attempt: u32,
+    token: &'a str,
+}
+
+impl<'a> Claim<'a> {
+    pub fn read(query: &'a QueryMap) -> Option<Self> {
+        let request = one(query, "request")?;
+        let attempt = one(query, "attempt").and_then(parse_attempt)?;
+        let token = one(query, "token")?;
+        let request_id = RequestId::parse(request).filter(|id| id.as_str() == request)?;
+        Some(Self { request_id, attempt, token })
+    }
+
+    /// When the request was opened that its token was made for; `None` for a token that is none of ours.
+    pub fn opened(&self, keys: &CallbackKeys, app: &str) -> Option<Time> {
+        keys.verify(app, self.request_id.as_str(), self.attempt, self.token)
     }
 }
 
@@ -82,17 +105,9 @@ impl Target {
             tracing::warn!("callback without a valid token");
             Problem::new(Kind::Unauthorized, "The callback URL's token is missing or does not fit.")
         };
-        let (request, attempt, token) = (one(query, "request"), one(query, "attempt"), one(query, "token"));
-        let (Some(request), Some(attempt), Some(token)) = (request, attempt.and_then(parse_attempt), token)
-        else {
-            return Err(unauthorized());
-        };
-        let request_id = RequestId::parse(request).filter(|id| id.as_str() == request);
-        let Some(request_id) = request_id else { return Err(unauthorized()) };
-        let fits = |secrets: &WebhookSecrets| {
-            let app = app.settings.shared.app.as_str();
-            secrets.callback_keys.verify(app, request_id.as_str(), attempt, token)
-        };
+        let claim = Claim::read(query).ok_or_else(unauthorized)?;
+        let log_rocket_app = app.settings.shared.app.as_str();
+        let fits = |secrets: &WebhookSecrets| claim.opened(&secrets.callback_keys, log_rocket_app);
         let secrets = app.secrets.get(clock::now()).await.map_err(|error| {
             tracing::error!(error = aws::telemetry::chain(&error), "the secrets cannot be had");
             Problem::new(Kind::Unavailable, "The callback keys cannot be read.").retry_after(TRY_AGAIN_AFTER)
@@ -102,7 +117,8 @@ impl Target {
             // A key may have been added since the secrets were read.
             None => app.secrets.refresh(clock::now()).await.and_then(|secrets| fits(&secrets)),
         };
-        opened.map(|opened| Self { request_id, attempt, opened }).ok_or_else(unauthorized)
+        let opened = opened.ok_or_else(unauthorized)?;
+        Ok(Self { request_id: claim.request_id, attempt: claim.attempt, opened })
     }
 }
 

@@ -5,11 +5,12 @@ mod app;
 mod callback;
 mod deliver;
 pub mod destinations;
-mod event;
+pub mod event;
 mod handler;
 mod sample;
 mod stream;
 mod sweep;
 
 pub use app::App;
+pub use callback::Claim;
 pub use handler::handle;
