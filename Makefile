@@ -15,7 +15,7 @@ HOST_ARCH := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools demo dev test prove chaos lint template build deploy clean
+.PHONY: help tools demo dev test prove chaos fuzz lint template build deploy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -52,6 +52,35 @@ prove: ## the protocol, every order of its steps: over ten million states, in mi
 chaos: ## requests amid every kind of fault, and a table of what became of them; SEED=… repeats a run
 	cargo build $(LOCKED) --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/debug/chaos $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS))
+
+
+# cargo-fuzz's flags are stable ones as long as no sanitizer is wanted; and there is no unsafe code that one would watch.
+# libFuzzer comes with its crate, and wants a C++ compiler. What is found of new ways goes into fuzz/found, to be picked
+# from: fuzz/corpus is kept, and run by `make test`.
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
+MINUTES ?= 30
+FUZZ_TARGETS = $(or $(TARGET),$(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))))
+FUZZ_SECONDS = $(shell expr $(MINUTES) '*' 60 / $(words $(FUZZ_TARGETS)))
+FUZZ_LIMITS := -rss_limit_mb=1024 -timeout=10 -max_len=8192
+
+fuzz: $(CARGO_FUZZ)/bin/cargo-fuzz ## every parser of foreign bytes, for MINUTES=30 over all, or for TARGET=name alone
+	@export PATH="$(CARGO_FUZZ)/bin:$$PATH"; failed=; \
+	cargo fuzz build --sanitizer none || exit 1; \
+	for target in $(FUZZ_TARGETS); do \
+		printf '\n%s, for %s seconds\n' $$target $(FUZZ_SECONDS); \
+		mkdir -p fuzz/found/$$target; \
+		cargo fuzz run --sanitizer none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) -print_final_stats=1 || failed="$$failed $$target"; \
+	done; \
+	if [ -n "$$failed" ]; then \
+		printf '\nFound by:%s. The inputs are in fuzz/artifacts. To repeat one, copy it to fuzz/corpus/TARGET:\n' "$$failed"; \
+		printf '`cargo test --package fuzzing TARGET` fails until it is mended, and keeps it mended.\n'; \
+		exit 1; \
+	fi
+
+$(CARGO_FUZZ)/bin/cargo-fuzz:
+	cargo install cargo-fuzz --version $(CARGO_FUZZ_VERSION) --locked --root $(CARGO_FUZZ)
 
 lint: tools ## formatting and clippy without a warning, and what the dependencies may be
 	cargo fmt --all --check
