@@ -62,7 +62,7 @@ CARGO_FUZZ := $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 MINUTES ?= 30
 FUZZ_TARGETS = $(or $(TARGET),$(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))))
 FUZZ_SECONDS = $(shell expr $(MINUTES) '*' 60 / $(words $(FUZZ_TARGETS)))
-FUZZ_LIMITS := -rss_limit_mb=1024 -timeout=10 -max_len=8192
+FUZZ_LIMITS := -rss_limit_mb=1024 -timeout=10 -max_len=8192 -verbosity=0
 
 fuzz: $(CARGO_FUZZ)/bin/cargo-fuzz ## every parser of foreign bytes, for MINUTES=30 over all, or for TARGET=name alone
 	@export PATH="$(CARGO_FUZZ)/bin:$$PATH"; failed=; \

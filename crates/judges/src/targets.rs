@@ -197,9 +197,12 @@ pub fn text(document: &Document) {
     }
     others.push_str(rest);
     let lower = others.to_ascii_lowercase();
-    for active in ["://", "www.", "mailto:a", "evil.com", "a@evil."] {
+    for active in ["://", "www.", "mailto:a", "evil.com"] {
         assert!(!lower.contains(active), "{active} in {output:?}");
     }
+    // A host's name goes on behind its dot.
+    let is_name = |behind: &str| behind.starts_with(char::is_alphanumeric);
+    assert!(!lower.split("a@evil.").skip(1).any(is_name), "{output:?}");
     let letters = |text: &str| text.chars().filter(|c| c.is_alphabetic()).collect::<String>();
     if urls.is_empty() {
         assert_eq!(letters(&output), letters(&expected(document)), "{output:?}");
