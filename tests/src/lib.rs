@@ -465,6 +465,58 @@ impl World {
         self.call(Method::POST, path, &[("content-type", "application/json")], body).await
     }
 
+    /// What both functions have printed, each line a JSON object.
+    pub fn lines(&self) -> Vec<Value> {
+        let printed = [self.request.output(), self.webhook.output()].concat();
+        let read =
+            |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        printed.iter().map(read).collect()
+    }
+
+    /// Every value that was told of a metric with these dimensions, its stack's aside.
+    pub fn metric(&self, name: &str, dimensions: &[(&str, &str)]) -> Vec<f64> {
+        let mut names: Vec<&str> = dimensions.iter().map(|(dimension, _)| *dimension).collect();
+        names.insert(0, "Stack");
+        let lines = self.lines().into_iter().filter(|line| {
+            line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == json!([names])
+                && dimensions.iter().all(|(dimension, value)| line[dimension] == *value)
+        });
+        let values = |line: Value| match &line[name] {
+            Value::Array(values) => values.iter().filter_map(Value::as_f64).collect(),
+            value => Vec::from_iter(value.as_f64()),
+        };
+        lines.flat_map(values).collect()
+    }
+
+    /// Waits until so many values were told: a function prints them at its invocation's end, when what it did can be read.
+    pub async fn metric_of(&self, name: &str, dimensions: &[(&str, &str)], values: usize) -> Vec<f64> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let told = self.metric(name, dimensions);
+            if told.len() >= values || Instant::now() >= give_up {
+                assert_eq!(told.len(), values, "{name} {dimensions:?}: {told:?}");
+                return told;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until so much was counted, and asserts that it is not more.
+    pub async fn assert_count(&self, name: &str, dimensions: &[(&str, &str)], count: u32) {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let told: f64 = self.metric(name, dimensions).iter().sum();
+            if told >= f64::from(count) || Instant::now() >= give_up {
+                assert!(
+                    (told - f64::from(count)).abs() < f64::EPSILON,
+                    "{name} {dimensions:?}: {told}, not {count}"
+                );
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What both functions have printed.
     pub fn output(&self) -> String {
         [self.request.output(), self.webhook.output()].concat().join("\n")
@@ -549,6 +601,11 @@ fn own_secrets(log_rocket: &LogRocket, destinations: &Destinations) -> Value {
 /// The secrets of these ids instead of `SECRETS_JSON`.
 fn in_secrets_manager<'a>(ids: &'a str, url: &'a str) -> [(&'a str, &'a str); 3] {
     [("SECRETS_JSON", ""), ("SECRET_IDS", ids), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", url)]
+}
+
+/// Whether CloudWatch makes metrics of a printed line; the others are the log.
+pub fn is_of_metrics(line: &Value) -> bool {
+    line.get("_aws").is_some()
 }
 
 /// An empty value unsets.

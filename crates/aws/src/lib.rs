@@ -7,6 +7,7 @@ pub mod clock;
 mod expression;
 pub mod function;
 pub mod http;
+pub mod metrics;
 pub mod outgoing;
 pub mod secrets;
 pub mod table;

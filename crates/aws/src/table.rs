@@ -8,7 +8,7 @@
 mod changes;
 mod queries;
 
-pub use changes::{Changed, NewsReceipt, Opened, Settlement};
+pub use changes::{Changed, Claimed, NewsReceipt, Opened, Settlement};
 pub use queries::{Cursor, DueItem, Owner, Page};
 
 use crate::telemetry::chain;

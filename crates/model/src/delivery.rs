@@ -276,6 +276,17 @@ impl Record {
         (record != *self).then(|| (record.next(), taken))
     }
 
+    /// The deliveries that came to their end since `before` without a try of their own: nobody wants them, or none of their
+    /// tries was ever marked.
+    pub fn ended_since<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> impl Iterator<Item = (&'a DeliveryKey, &'a Delivery)> {
+        self.deliveries.iter().filter(|(key, delivery)| {
+            !delivery.is_pending() && before.deliveries.get(key).is_none_or(Delivery::is_pending)
+        })
+    }
+
     /// Writes down what became of a try; `jitter` is from 0 to 1. `None` if the mark does not wait for it any more: the
     /// lease ran out and somebody else took it, or the request was asked anew.
     pub fn end_delivery(&self, this: &Try, answer: &DeliveryAnswer, jitter: f64, now: Time) -> Option<Self> {

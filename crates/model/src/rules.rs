@@ -71,6 +71,17 @@ pub enum NewsOutcome {
     TooLarge(ResultTooLarge),
 }
 
+impl NewsOutcome {
+    /// LogRocket's word for it: a result is READY, however large.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Failed => "FAILED",
+            Self::Ready(_) | Self::TooLarge(_) => "READY",
+        }
+    }
+}
+
 impl From<Outcome> for NewsOutcome {
     fn from(outcome: Outcome) -> Self {
         match outcome {
@@ -123,6 +134,19 @@ pub enum Work {
     Expire,
     /// No attempt is left.
     Fail,
+}
+
+impl Work {
+    /// As the log has it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Start { .. } => "start",
+            Self::Poll { .. } => "poll",
+            Self::Expire => "expire",
+            Self::Fail => "fail",
+        }
+    }
 }
 
 /// More destinations than a record has room for.

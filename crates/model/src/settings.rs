@@ -25,6 +25,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Where people watch sessions: links go there, and nowhere else.
     pub log_rocket_app_url: Url,
+    /// Tells the metrics of two stacks of one account apart.
+    pub stack_name: String,
 }
 
 /// What only request λ is told.
@@ -162,6 +164,7 @@ impl Environment<'_> {
                 retention_days: self.number("RETENTION_DAYS", 30, 1..=3650)?,
             },
             log_rocket_app_url: self.app_url()?,
+            stack_name: self.get("STACK_NAME").unwrap_or_else(|| "local".to_owned()),
         })
     }
 

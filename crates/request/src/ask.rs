@@ -3,6 +3,7 @@
 use crate::app::{App, Invocation, TRY_AGAIN_AFTER, table_unavailable};
 use crate::post::{Audience, Posted, Until};
 use aws::clock;
+use aws::metrics::{self, Count};
 use aws::table::{Changed, Opened};
 use model::budget;
 use model::destination::{Destination, Target};
@@ -90,11 +91,12 @@ impl App {
             Opened::New => {
                 // A principal's name may be an e-mail address.
                 let caller = record.caller.split('@').next().unwrap_or_default();
+                metrics::count(Count::Asked);
                 tracing::info!(requestID = record.request_id.as_str(), caller, "asked");
                 Ok(Prepared::ToPost { record: Box::new(record), how: How::New })
             }
             Opened::Twin(twin) => self.replay(*twin, new, &origin).await,
-            Opened::OverBudget => Err(self.over_budget()),
+            Opened::OverBudget => Err(self.over_budget(&record.request_id)),
         }
     }
 
@@ -122,9 +124,13 @@ impl App {
         else {
             return Ok(None);
         };
+        let version = found.version;
         match self.join(found, &new.destinations).await {
             Ok(record) => {
-                tracing::info!(requestID = record.request_id.as_str(), "a recent request was found");
+                metrics::count(Count::AskedAgain);
+                let (id, status) = (record.request_id.as_str(), record.status.as_str());
+                let joined = record.version > version;
+                tracing::info!(requestID = id, status, joined, "a recent request was found");
                 let asked = Asked { summary: Summary::from(&record), how: How::Found };
                 Ok(Some(Prepared::Answered(Box::new(asked))))
             }
@@ -157,8 +163,13 @@ impl App {
             .into_iter()
             .filter(|destination| matches!(destination.target, Target::StepFunctions { .. }))
             .collect();
+        let version = twin.version;
         let record = self.join(twin, &tokens).await?;
-        tracing::info!(requestID = record.request_id.as_str(), "asked again");
+        metrics::count(Count::AskedAgain);
+        // Joined: another destination hears of it, or somebody was promised an outcome that may yet be refused.
+        let (id, status, joined) =
+            (record.request_id.as_str(), record.status.as_str(), record.version > version);
+        tracing::info!(requestID = id, status, joined, "asked again");
         let asked = Asked { summary: Summary::from(&record), how: How::Replayed };
         Ok(Prepared::Answered(Box::new(asked)))
     }
@@ -170,14 +181,16 @@ impl App {
             let more = new.destinations.clone();
             record.reopen(&origin.opening, more, reserved.clone(), now, rules)
         };
+        let id = twin.request_id.clone();
         match self.table.change(twin, rule).await.map_err(|error| table_unavailable(&error))? {
             Changed::Written(record) => {
-                tracing::info!(requestID = record.request_id.as_str(), "a refused request is tried again");
+                metrics::count(Count::AskedAgain);
+                tracing::info!(requestID = id.as_str(), "a refused request is tried again");
                 Ok(Prepared::ToPost { record, how: How::Replayed })
             }
             // Another one has opened it again.
             Changed::Unchanged(record) => self.repeated(*record, new).await,
-            Changed::OverBudget => Err(self.over_budget()),
+            Changed::OverBudget => Err(self.over_budget(&id)),
             Changed::Gone => Err(deleted_meanwhile()),
         }
     }
@@ -199,8 +212,9 @@ impl App {
         self.settings.monthly_request_limit.map(|_| clock::now().month())
     }
 
-    fn over_budget(&self) -> Problem {
-        tracing::warn!("over the month's budget");
+    fn over_budget(&self, id: &RequestId) -> Problem {
+        metrics::count(Count::OverBudget);
+        tracing::warn!(requestID = id.as_str(), "over the month's budget");
         budget::spent(self.settings.monthly_request_limit.unwrap_or(0), clock::now())
     }
 }

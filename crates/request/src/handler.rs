@@ -12,10 +12,12 @@ use tracing::Instrument;
 /// Handles one invocation, whatever it came from.
 pub async fn handle(app: &App, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, FunctionError> {
     let span = aws::telemetry::invocation_span(&event.context);
+    let lambda_request_id = event.context.request_id.clone();
     let answer = dispatch(app, &event.payload, event.context).instrument(span.clone()).await;
     if let Err(error) = &answer {
         span.in_scope(|| tracing::error!(errorType = error.error_type, "the invocation fails"));
     }
+    aws::metrics::flush(&lambda_request_id);
     answer
 }
 

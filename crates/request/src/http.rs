@@ -33,7 +33,7 @@ pub async fn respond(app: &App, request: Request, invocation: &Invocation) -> Re
         Ok(response) => response,
         Err(refused) => {
             let status = refused.kind.status();
-            tracing::info!(method = request.method().as_str(), status, "refused");
+            tracing::info!(method = request.method().as_str(), httpStatus = status, "refused");
             let mut response = problem(&refused);
             if refused.kind == Kind::MethodNotAllowed
                 && let Some(methods) = allowed(path(&request))
@@ -184,13 +184,14 @@ async fn redeliver(app: &App, request: &Request, id: &str) -> Result<Response<Bo
     let record = find(app, id).await?.ok_or_else(not_found)?;
     let now = clock::now();
     let redelivered = app.table.change(record, |record| record.redeliver(now)).await;
-    let (status, record) = match redelivered.map_err(|error| table_unavailable(&error))? {
+    let (answer, record) = match redelivered.map_err(|error| table_unavailable(&error))? {
         Changed::Written(record) => (StatusCode::ACCEPTED, record),
         Changed::Unchanged(record) => (StatusCode::OK, record),
         Changed::Gone | Changed::OverBudget => return Err(not_found()),
     };
-    tracing::info!(requestID = record.request_id.as_str(), status = status.as_u16(), "redeliver");
-    Ok(json(status, &view::redelivery(&record)))
+    let (id, status) = (record.request_id.as_str(), record.status.as_str());
+    tracing::info!(requestID = id, status, due = answer == StatusCode::ACCEPTED, "redeliver");
+    Ok(json(answer, &view::redelivery(&record)))
 }
 
 async fn list_highlights(app: &App, request: &Request) -> Result<Response<Body>, Problem> {

@@ -12,6 +12,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let settings = RequestSettings::read(|name| std::env::var(name).ok())?;
+    aws::metrics::init(&settings.shared.stack_name);
     let app = App::start(settings, &aws::clients::load_config().await).await?;
     let app = &app;
     let service = service_fn(move |event: LambdaEvent<Box<RawValue>>| request::handle(app, event));

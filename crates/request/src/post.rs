@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use aws::clock;
+use aws::metrics::{self, Count};
 use aws::table::{Changed, TableError};
 use model::answer::{PostAnswer, Refusal};
 use model::record::Record;
@@ -96,27 +97,39 @@ impl App {
                 self.table.change(record, rule).await?;
             }
             PostAnswer::Refused(refusal) if audience == Audience::Promised && refusal.is_about_the_key() => {
-                let status = refusal.status;
+                metrics::count(Count::KeyRefused);
                 tracing::error!(
                     requestID = id.as_str(),
                     attempt,
-                    status,
+                    httpStatus = refusal.status,
                     "LogRocket refuses the key; it is tried again later"
                 );
                 self.not_taken(record, None).await?;
             }
             PostAnswer::Refused(refusal) => {
+                metrics::count(Count::RefusedByLogRocket);
+                if refusal.is_about_the_key() {
+                    metrics::count(Count::KeyRefused);
+                }
                 tracing::error!(
                     requestID = id.as_str(),
                     attempt,
-                    status = refusal.status,
+                    httpStatus = refusal.status,
                     "LogRocket refused it"
                 );
                 let promised = audience == Audience::Promised;
                 let rule = |record: &Record| record.refuse(attempt, refusal, promised, now, rules);
-                return Ok(matches!(self.table.change(record, rule).await?, Changed::Written(_)));
+                let Changed::Written(refused) = self.table.change(record, rule).await? else {
+                    return Ok(false);
+                };
+                // Of one that only its caller heard of, nobody waits for an outcome.
+                if refused.promised {
+                    metrics::settled(refused.status, refused.created_at, now);
+                }
+                return Ok(true);
             }
             PostAnswer::NotTaken { retry_after } => {
+                metrics::count(Count::NotTaken);
                 tracing::warn!(
                     requestID = id.as_str(),
                     attempt,
@@ -175,6 +188,7 @@ impl App {
             return None;
         }
         let key = &secrets.log_rocket_api_key;
+        metrics::count(Count::Posts);
         Some(self.log_rocket.post(key, &record.request, &callback_url, left).await)
     }
 }

@@ -4,13 +4,15 @@
 use crate::app::{App, Invocation, table_unavailable};
 use crate::post::{Audience, Until};
 use aws::clock;
+use aws::metrics::{self, Count, Sweep};
 use aws::table::{Changed, DueItem, NewsReceipt, Owner, TableError};
 use futures::stream::{self, StreamExt};
 use model::answer::PollAnswer;
 use model::callback::Outcome;
 use model::problem::Problem;
-use model::record::Record;
+use model::record::{Record, Status};
 use model::rules::{News, NewsOutcome, Work};
+use model::time::Time;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -62,6 +64,16 @@ impl App {
                 break;
             }
         }
+        metrics::swept(
+            "request",
+            Sweep {
+                due: swept.due,
+                claimed: swept.claimed,
+                failed: swept.failed,
+                oldest_due_seconds: swept.oldest_due_seconds,
+            },
+        );
+        self.measure_budget().await;
         tracing::info!(
             due = swept.due,
             claimed = swept.claimed,
@@ -70,6 +82,17 @@ impl App {
             "swept"
         );
         Ok(swept)
+    }
+
+    /// One read, where a limit is set. That it fails is told by the alarm on what is missing, and stops no sweep.
+    async fn measure_budget(&self) {
+        let Some(limit) = self.settings.monthly_request_limit else { return };
+        match self.table.posts_of_month(clock::now()).await {
+            Ok(posts) => metrics::budget_used(posts, limit),
+            Err(error) => {
+                tracing::warn!(error = aws::telemetry::chain(&error), "the month's budget cannot be read");
+            }
+        }
     }
 
     async fn work_on_all(&self, due: Vec<DueItem>, begin_until: Instant, deadline: Instant) -> Vec<End> {
@@ -96,7 +119,16 @@ impl App {
         let Some(record) = self.table.claim(&item.request_id, item.due_at, clock::now(), rules).await? else {
             return Ok(false);
         };
-        match record.work(clock::now(), rules) {
+        let work = record.work(clock::now(), rules);
+        let (id, attempt) = (record.request_id.as_str(), record.attempt);
+        tracing::info!(
+            requestID = id,
+            attempt,
+            work = work.as_str(),
+            tries = record.request_tries,
+            "claimed"
+        );
+        match work {
             Work::Wait => self.release(record).await?,
             Work::Start { attempt } => self.start_attempt(record, attempt, deadline).await?,
             Work::Poll { attempt, log_rocket_request_id, last } => {
@@ -105,9 +137,12 @@ impl App {
             Work::Expire => self.expire(record, &Work::Expire).await?,
             Work::Fail => {
                 let now = clock::now();
-                let id = record.request_id.clone();
-                self.table.change(record, |record| record.fail(now, rules)).await?;
-                tracing::warn!(requestID = id.as_str(), "failed: no attempt is left");
+                if let Changed::Written(failed) =
+                    self.table.change(record, |record| record.fail(now, rules)).await?
+                {
+                    settled(&failed, now);
+                    tracing::warn!(requestID = failed.request_id.as_str(), "failed: no attempt is left");
+                }
             }
         }
         Ok(true)
@@ -131,8 +166,12 @@ impl App {
                 Ok(())
             }
             Changed::OverBudget => {
-                tracing::warn!(requestID = id.as_str(), "failed: over the month's budget");
-                self.table.change(record, |record| record.over_budget(now, rules)).await?;
+                metrics::count(Count::OverBudget);
+                let changed = self.table.change(record, |record| record.over_budget(now, rules)).await?;
+                if let Changed::Written(failed) = changed {
+                    settled(&failed, now);
+                    tracing::warn!(requestID = id.as_str(), "failed: over the month's budget");
+                }
                 Ok(())
             }
             Changed::Unchanged(current) => self.release(*current).await,
@@ -148,7 +187,8 @@ impl App {
         last: bool,
         deadline: Instant,
     ) -> Result<(), WorkError> {
-        let retry_after = match self.poll_log_rocket(&record, id, deadline).await? {
+        let request_id = record.request_id.as_str();
+        let retry_after = match self.poll_log_rocket(id, deadline).await? {
             PollAnswer::Report(report) if report.outcome != Outcome::Pending => {
                 let news = News {
                     opened: record.created_at,
@@ -158,8 +198,25 @@ impl App {
                 };
                 return self.receive(record, &news).await;
             }
-            PollAnswer::Report(_) | PollAnswer::Unauthorized => None,
-            PollAnswer::Nothing { retry_after } => retry_after,
+            PollAnswer::Report(_) => {
+                tracing::info!(
+                    requestID = request_id,
+                    attempt,
+                    outcome = "PENDING",
+                    receipt = "pending",
+                    "polled"
+                );
+                None
+            }
+            PollAnswer::Unauthorized => {
+                metrics::count(Count::KeyRefused);
+                tracing::error!(requestID = request_id, attempt, "LogRocket refuses the key to a poll");
+                None
+            }
+            PollAnswer::Nothing { retry_after } => {
+                tracing::info!(requestID = request_id, attempt, receipt = "nothing", "polled");
+                retry_after
+            }
         };
         if last {
             let log_rocket_request_id = id.to_owned();
@@ -171,19 +228,13 @@ impl App {
     }
 
     /// The poll itself; where the key is not accepted, once more with a key that was rotated meanwhile.
-    async fn poll_log_rocket(
-        &self,
-        record: &Record,
-        id: &str,
-        deadline: Instant,
-    ) -> Result<PollAnswer, WorkError> {
+    async fn poll_log_rocket(&self, id: &str, deadline: Instant) -> Result<PollAnswer, WorkError> {
         let secrets = self.secrets().await.map_err(WorkError::Problem)?;
         let key = &secrets.log_rocket_api_key;
         let answer = self.log_rocket.poll(key, id, answer_within(deadline)).await;
         if answer != PollAnswer::Unauthorized {
             return Ok(answer);
         }
-        tracing::error!(requestID = record.request_id.as_str(), "LogRocket refuses the key to a poll");
         let Some(secrets) = self.with_rotated_key(&secrets).await else { return Ok(answer) };
         let key = &secrets.log_rocket_api_key;
         Ok(self.log_rocket.poll(key, id, answer_within(deadline)).await)
@@ -192,7 +243,10 @@ impl App {
     async fn receive(&self, record: Record, news: &News) -> Result<(), WorkError> {
         let rules = &self.settings.shared.rules;
         let received = self.table.receive(&record.request_id, news, clock::now(), rules).await?;
-        tracing::info!(requestID = record.request_id.as_str(), attempt = news.attempt, ?received, "polled");
+        let (id, attempt, outcome) = (record.request_id.as_str(), news.attempt, news.outcome.as_str());
+        let (receipt, status) = (received.as_str(), received.status().map(Status::as_str));
+        let settled = metrics::received(received, news.opened, clock::now());
+        tracing::info!(requestID = id, attempt, outcome, receipt, status, settledAfterMs = settled, "polled");
         match received {
             NewsReceipt::Stored(_) | NewsReceipt::Gone => Ok(()),
             // The record was changed meanwhile; its due date is computed anew.
@@ -208,10 +262,10 @@ impl App {
             let needed = record.work(now, rules) == *decided;
             needed.then(|| record.expire(now, rules)).flatten()
         };
-        let id = record.request_id.clone();
         match self.table.change(record, rule).await? {
-            Changed::Written(_) => {
-                tracing::warn!(requestID = id.as_str(), "expired");
+            Changed::Written(expired) => {
+                settled(&expired, now);
+                tracing::warn!(requestID = expired.request_id.as_str(), "expired");
                 Ok(())
             }
             Changed::Unchanged(current) => self.release(*current).await,
@@ -224,6 +278,10 @@ impl App {
         self.table.change(record, |record| record.release(now)).await?;
         Ok(())
     }
+}
+
+fn settled(record: &Record, now: Time) {
+    metrics::settled(record.status, record.created_at, now);
 }
 
 /// How long LogRocket is waited for, so that the table can still be written.

@@ -2,11 +2,13 @@
 
 use crate::app::App;
 use aws::clock;
+use aws::metrics::{self, Count};
 use aws::table::{NewsReceipt, TableError};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
 use model::callback::{Outcome, Report};
 use model::id::RequestId;
 use model::problem::{Kind, Problem};
+use model::record::Status;
 use model::rules::{News, NewsOutcome};
 use model::secrets::WebhookSecrets;
 use model::time::Time;
@@ -70,10 +72,13 @@ pub async fn take(app: &App, query: &QueryMap, body: &[u8]) -> Result<Taken, Pro
     let (id, attempt) = (target.request_id.as_str(), target.attempt);
     let report = Report::parse(body).map_err(|unreadable| {
         // The poll will settle it.
+        metrics::count(Count::CallbacksUnreadable);
         tracing::error!(requestID = id, attempt, reason = %unreadable, "unreadable callback");
         Problem::new(Kind::Malformed, format!("The callback cannot be read: {unreadable}."))
     })?;
     if report.outcome == Outcome::Pending {
+        metrics::count(Count::CallbacksTaken);
+        tracing::info!(requestID = id, attempt, outcome = "PENDING", receipt = "pending", "callback");
         return Ok(Taken::Pending);
     }
     let news = News {
@@ -85,23 +90,37 @@ pub async fn take(app: &App, query: &QueryMap, body: &[u8]) -> Result<Taken, Pro
     let rules = &app.settings.shared.rules;
     let received = app.table.receive(&target.request_id, &news, clock::now(), rules).await;
     let received = received.map_err(|error| table_unavailable(id, &error))?;
-    tracing::info!(requestID = id, attempt, ?received, "callback");
+    let (outcome, receipt) = (news.outcome.as_str(), received.as_str());
+    let (status, settled) =
+        (received.status().map(Status::as_str), metrics::received(received, news.opened, clock::now()));
+    tracing::info!(requestID = id, attempt, outcome, receipt, status, settledAfterMs = settled, "callback");
     match (received, news.outcome) {
         (NewsReceipt::Gone, _) => {
             Err(Problem::new(Kind::Gone, "The request that this belongs to is no longer there."))
         }
         (NewsReceipt::OtherId, _) => {
+            metrics::count(Count::CallbacksConflicting);
             Err(Problem::new(Kind::Conflict, "The callback names another id than this attempt has."))
         }
-        (_, NewsOutcome::TooLarge(too_large)) => Err(Problem::new(Kind::TooLarge, format!("{too_large}."))),
-        (NewsReceipt::Stored(_), _) => Ok(Taken::Stored),
-        (NewsReceipt::Known, _) => Ok(Taken::Known),
+        (_, NewsOutcome::TooLarge(too_large)) => {
+            metrics::count(Count::CallbacksTooLarge);
+            Err(Problem::new(Kind::TooLarge, format!("{too_large}.")))
+        }
+        (NewsReceipt::Stored(_), _) => {
+            metrics::count(Count::CallbacksTaken);
+            Ok(Taken::Stored)
+        }
+        (NewsReceipt::Known, _) => {
+            metrics::count(Count::CallbacksTaken);
+            Ok(Taken::Known)
+        }
     }
 }
 
 impl Target {
     async fn verify(app: &App, query: &QueryMap) -> Result<Self, Problem> {
         let unauthorized = || {
+            metrics::count(Count::CallbacksRefused);
             tracing::warn!("callback without a valid token");
             Problem::new(Kind::Unauthorized, "The callback URL's token is missing or does not fit.")
         };

@@ -3,10 +3,11 @@
 use crate::app::App;
 use crate::destinations::{Decision, Failure, Handover};
 use aws::clock;
+use aws::metrics::{self, DeliveryEnd};
 use aws::secrets::SecretsError;
-use aws::table::{Changed, TableError};
+use aws::table::{Changed, Claimed, TableError};
 use futures::future::join_all;
-use model::delivery::{DeliveryAnswer, DeliveryState, Progress, Try};
+use model::delivery::{DeliveryAnswer, DeliveryKey, DeliveryState, Progress, Try};
 use model::page;
 use model::record::Record;
 use model::render::{Document, Links};
@@ -67,9 +68,11 @@ impl App {
         // Before the claim: a try that is counted has to be one.
         let secrets = self.secrets.get(clock::now()).await?;
         let rules = &self.settings.shared.rules;
-        let Some((record, tries)) = self.table.claim_deliveries(record, clock::now(), rules).await? else {
+        let Some(claimed) = self.table.claim_deliveries(record, clock::now(), rules).await? else {
             return Ok(None);
         };
+        let ended = report_claim(&claimed);
+        let Claimed { record, tries, .. } = claimed;
         let contents = self.contents(&record);
         // One after the other, each with what the one before left: else they would only get in each other's way.
         let current = Mutex::new(record.clone());
@@ -83,7 +86,8 @@ impl App {
                 None
             })
         });
-        let states = join_all(works).await;
+        let mut states = join_all(works).await;
+        states.extend(ended.into_iter().map(Some));
         let count = |state| states.iter().filter(|end| **end == Some(state)).count();
         Ok(Some(Ends {
             delivered: count(DeliveryState::Delivered),
@@ -172,7 +176,7 @@ impl App {
             match self.table.change(current.clone(), rule).await {
                 Ok(Changed::Written(record)) => {
                     *current = *record;
-                    return Some(report(&current, this, answer));
+                    return report(&current, this);
                 }
                 Ok(Changed::Unchanged(record)) => {
                     tracing::warn!(requestID = id, delivery = %this.key, "the end of a try came too late");
@@ -193,20 +197,59 @@ impl App {
     }
 }
 
-/// Logs how the delivery stands after a try.
-fn report(record: &Record, this: &Try, answer: &DeliveryAnswer) -> DeliveryState {
-    let mark = record.deliveries.get(&this.key);
-    let state = mark.map_or(DeliveryState::Failed, |mark| mark.state);
-    let destination = record.destinations.get(this.key.destination).map(|each| each.target.type_name());
-    let (id, delivery) = (record.request_id.as_str(), this.key.to_string());
-    if matches!(answer, DeliveryAnswer::Delivered { .. }) {
-        tracing::info!(requestID = id, delivery, destination, "delivered");
-    } else {
-        let (error, given_up) =
-            (mark.and_then(|mark| mark.last_error.as_deref()), state == DeliveryState::Failed);
-        tracing::warn!(requestID = id, delivery, destination, error, givenUp = given_up, "not delivered");
+/// Logs what was taken, and what the claim itself ended: what nobody wants, and what was tried often enough though no try
+/// was ever marked. Answers the states of those.
+fn report_claim(Claimed { before, record, tries }: &Claimed) -> Vec<DeliveryState> {
+    let id = record.request_id.as_str();
+    if !tries.is_empty() {
+        let deliveries: Vec<String> = tries.iter().map(|this| this.key.to_string()).collect();
+        let (status, deliveries) = (record.status.as_str(), deliveries.join(","));
+        tracing::info!(requestID = id, status, deliveries, "deliveries claimed");
     }
-    state
+    let mut ended = Vec::new();
+    for (key, mark) in record.ended_since(before) {
+        let (delivery, destination, error) =
+            (key.to_string(), type_of(record, key), mark.last_error.as_deref());
+        if mark.state == DeliveryState::Skipped {
+            metrics::delivery(DeliveryEnd::Skipped, destination);
+            tracing::info!(requestID = id, delivery, destination, reason = error, "skipped");
+        } else {
+            metrics::delivery(DeliveryEnd::GivenUp, destination);
+            tracing::warn!(requestID = id, delivery, destination, error, "given up");
+        }
+        ended.push(mark.state);
+    }
+    ended
+}
+
+fn type_of(record: &Record, key: &DeliveryKey) -> &'static str {
+    record.destinations.get(key.destination).map_or("none", |each| each.target.type_name())
+}
+
+/// Logs how the delivery stands after a try.
+fn report(record: &Record, this: &Try) -> Option<DeliveryState> {
+    let mark = record.deliveries.get(&this.key)?;
+    let (id, delivery, destination) =
+        (record.request_id.as_str(), this.key.to_string(), type_of(record, &this.key));
+    let error = mark.last_error.as_deref();
+    match mark.state {
+        DeliveryState::Delivered => {
+            let outcome = record.completed_at.unwrap_or(record.created_at);
+            let after = mark.delivered_at.unwrap_or(outcome).since(outcome);
+            metrics::delivery(DeliveryEnd::Delivered(after), destination);
+            tracing::info!(requestID = id, delivery, destination, "delivered");
+        }
+        DeliveryState::Pending => {
+            metrics::delivery(DeliveryEnd::Postponed, destination);
+            let next = mark.next_at.to_string();
+            tracing::warn!(requestID = id, delivery, destination, error, nextAttemptAt = next, "postponed");
+        }
+        DeliveryState::Failed | DeliveryState::Skipped => {
+            metrics::delivery(DeliveryEnd::GivenUp, destination);
+            tracing::warn!(requestID = id, delivery, destination, error, "given up");
+        }
+    }
+    Some(mark.state)
 }
 
 /// What becomes of it. Errors are logged, and a vendor's words may name whom they are about.

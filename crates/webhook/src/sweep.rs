@@ -4,6 +4,7 @@
 use crate::app::App;
 use crate::deliver::{Undelivered, may_begin};
 use aws::clock;
+use aws::metrics::{self, Sweep};
 use aws::table::{DueItem, Owner, TableError};
 use futures::stream::{self, StreamExt};
 use model::problem::{Kind, Problem};
@@ -62,6 +63,15 @@ impl App {
                 break;
             }
         }
+        metrics::swept(
+            "webhook",
+            Sweep {
+                due: swept.due,
+                claimed: swept.claimed,
+                failed: swept.failed,
+                oldest_due_seconds: swept.oldest_due_seconds,
+            },
+        );
         tracing::info!(
             due = swept.due,
             claimed = swept.claimed,

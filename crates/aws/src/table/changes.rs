@@ -41,6 +41,16 @@ pub enum Changed {
     Gone,
 }
 
+/// A claim of deliveries.
+#[derive(Debug)]
+pub struct Claimed {
+    /// As the claim found it.
+    pub before: Box<Record>,
+    pub record: Record,
+    /// To be made.
+    pub tries: Vec<Try>,
+}
+
 /// What became of news.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NewsReceipt {
@@ -49,6 +59,27 @@ pub enum NewsReceipt {
     Known,
     OtherId,
     Gone,
+}
+
+impl NewsReceipt {
+    /// As the log has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored(_) => "stored",
+            Self::Known => "known",
+            Self::OtherId => "otherID",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// The request's status by now, if the news changed the record.
+    pub fn status(self) -> Option<Status> {
+        match self {
+            Self::Stored(Settlement::Settled(status)) => Some(status),
+            Self::Stored(Settlement::StillPending) => Some(Status::Pending),
+            Self::Known | Self::OtherId | Self::Gone => None,
+        }
+    }
 }
 
 /// Whether news ended the request.
@@ -182,8 +213,8 @@ impl Table {
         }
     }
 
-    /// Takes the deliveries that are due of a record, which may be as it was read some time ago; answers the record and
-    /// the tries to make, `None` if there is nothing to take.
+    /// Takes the deliveries that are due of a record, which may be as it was read some time ago; `None` if there is nothing
+    /// to take.
     ///
     /// Where the table already holds what this claim would write, another one of the same millisecond wrote it, or this
     /// one and the answer was lost. Nothing tells which, so it is nobody's until its lease is over: two who deliver
@@ -193,13 +224,13 @@ impl Table {
         record: Record,
         now: Time,
         rules: &Rules,
-    ) -> Result<Option<(Record, Vec<Try>)>, TableError> {
+    ) -> Result<Option<Claimed>, TableError> {
         let mut current = Box::new(record);
         for _ in 0..MAX_ROUNDS {
-            let Some((next, tries)) = current.claim_deliveries(now, rules) else { return Ok(None) };
-            match self.save(&current, &next).await? {
-                Save::Done => return Ok(Some((next, tries))),
-                Save::Current(Some(found)) if *found != next && found.created_at == current.created_at => {
+            let Some((record, tries)) = current.claim_deliveries(now, rules) else { return Ok(None) };
+            match self.save(&current, &record).await? {
+                Save::Done => return Ok(Some(Claimed { before: current, record, tries })),
+                Save::Current(Some(found)) if *found != record && found.created_at == current.created_at => {
                     current = found;
                 }
                 _ => return Ok(None),

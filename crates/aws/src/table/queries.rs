@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::try_join_all;
+use model::budget;
 use model::id::RequestId;
 use model::record::{Record, SHARDS, Status, Summary};
 use model::request::{Question, Subject};
@@ -174,6 +175,21 @@ impl Table {
             }
         }
         Ok(None)
+    }
+
+    /// How many POSTs are counted in this month's budget.
+    pub async fn posts_of_month(&self, now: Time) -> Result<u64, TableError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key(KEY, string(budget::counter_id(&now.month())))
+            .send()
+            .await
+            .map_err(unavailable)?;
+        let posts = answer.item.as_ref().and_then(|counter| counter.get("posts")?.as_n().ok()?.parse().ok());
+        // No counter yet: nothing was counted.
+        Ok(posts.unwrap_or(0))
     }
 
     /// What is due for one function, at most `limit` of each shard, the longest due first.

@@ -73,7 +73,8 @@ async fn a_record_with_everything_at_its_limit_is_delivered_and_marked() {
     let world = World::start().await;
     let (table, rules) = (world.direct(), Rules::default());
     let record = world.given(fullest()).await;
-    let (mut record, tries) = table.claim_deliveries(record, after(1), &rules).await.unwrap().unwrap();
+    let aws::table::Claimed { mut record, tries, .. } =
+        table.claim_deliveries(record, after(1), &rules).await.unwrap().unwrap();
     assert_eq!(tries.len(), MAX_IN_RECORD);
     let progress = Progress { sent: 9, external_id: Some("x".repeat(80)) };
     let error = "e".repeat(1_000);

@@ -3,7 +3,7 @@
 use crate::world::{
     START, World, after, asked, id, new_request, news, opened, origin, ready, refused, settled, token,
 };
-use aws::table::{Cursor, DueItem, Owner, Table};
+use aws::table::{Claimed, Cursor, DueItem, Owner, Table};
 use model::record::{Record, SHARDS, Status, Summary};
 use model::request::Question;
 use model::rules::{News, NewsOutcome, Rules};
@@ -213,7 +213,7 @@ async fn deliveries_are_due_from_the_outcome_until_they_are_claimed_and_again_wh
     );
 
     let read = world.stored(&told.request_id).await.unwrap();
-    let (_, tries) = table.claim_deliveries(read, after(10), &rules).await.unwrap().unwrap();
+    let Claimed { tries, .. } = table.claim_deliveries(read, after(10), &rules).await.unwrap().unwrap();
     assert_eq!(tries.len(), 1);
     assert_eq!(due(after(69)).await, []);
     let again = DueItem { request_id: told.request_id.clone(), due_at: after(70), due_since: after(9) };

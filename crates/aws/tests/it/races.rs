@@ -1,7 +1,7 @@
 //! Several writers at once: one of them wins, the others are told, and nothing is lost.
 
 use crate::world::{MONTH, START, World, after, id, news, opened, opened_by, ready, refused, token};
-use aws::table::{Changed, NewsReceipt, Opened, TableError};
+use aws::table::{Changed, Claimed, NewsReceipt, Opened, TableError};
 use model::delivery::{DeliveryAnswer, DeliveryState};
 use model::record::{AttemptState, Record, Status};
 use model::rules::{NewsOutcome, Rules};
@@ -94,9 +94,9 @@ async fn of_twenty_claims_of_deliveries_in_one_millisecond_one_gets_them() {
     })
     .await;
     let won: Vec<_> = claims.into_iter().flatten().collect();
-    assert_eq!(won.iter().map(|(_, tries)| tries.len()).collect::<Vec<_>>(), [2]);
+    assert_eq!(won.iter().map(|claimed| claimed.tries.len()).collect::<Vec<_>>(), [2]);
     let stored = world.stored(&record.request_id).await.unwrap();
-    assert!(stored == won[0].0 && stored.deliveries.values().all(|delivery| delivery.tries == 1));
+    assert!(stored == won[0].record && stored.deliveries.values().all(|delivery| delivery.tries == 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +104,8 @@ async fn the_ends_of_all_deliveries_are_written_whatever_else_is_written_meanwhi
     let world = World::start().await;
     let record = told(&world, 8).await;
     let rules = Rules::default();
-    let (record, tries) = world.direct().claim_deliveries(record, after(1), &rules).await.unwrap().unwrap();
+    let Claimed { record, tries, .. } =
+        world.direct().claim_deliveries(record, after(1), &rules).await.unwrap().unwrap();
     at_once(9, |n| {
         let (table, record, this) = (world.direct().clone(), record.clone(), tries.get(n).cloned());
         async move {
