@@ -126,7 +126,7 @@ async fn webhook_may_do_what_it_does_and_nothing_else() {
 
 #[test]
 fn every_variable_that_is_read_is_set_or_has_a_reason_not_to_be_and_no_other_is_set() {
-    let read = |reader: &dyn Fn(&dyn Fn(&str) -> Option<String>)| {
+    let read = |reader: &dyn Fn(Variables)| {
         let asked = RefCell::new(BTreeSet::new());
         reader(&|name: &str| {
             asked.borrow_mut().insert(name.to_owned());
@@ -212,6 +212,9 @@ fn a_deployment_has_to_be_told_logrockets_app_and_key_and_nothing_else() {
         .collect();
     assert_eq!(without, BTreeSet::from(["LogRocketAppID", "LogRocketAPIKey"]));
 }
+
+/// Answers a variable's value by its name.
+type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A world whose functions read their secrets from that manager, with a limit, so that the counter is written too.
 async fn world(secrets: &Proxy) -> World {

@@ -288,6 +288,27 @@ async fn alarms_and_dashboard_listen_for_what_is_told() {
     assert_eq!(wanted.difference(&told).collect::<Vec<_>>(), Vec::<&(String, Vec<String>)>::new());
 }
 
+#[test]
+fn a_sweep_that_stops_is_an_alarm_of_its_function_and_every_alarm_tells_the_topic() {
+    let template = Template::read(&project().join("template.yaml")).unwrap();
+    let mut missed = BTreeSet::new();
+    for alarm in template.resources("AWS::CloudWatch::Alarm") {
+        let properties = alarm.properties;
+        assert_eq!(properties["AlarmActions"], json!([{ "Ref": "AlarmTopic" }]), "{}", alarm.id);
+        assert_eq!(properties["OKActions"], json!([{ "Ref": "AlarmTopic" }]), "{}", alarm.id);
+        if properties["TreatMissingData"] == "breaching" {
+            let of = properties["Dimensions"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|dimension| dimension["Name"] == "Function");
+            missed.insert((text(&properties["MetricName"]), text(&of.unwrap()["Value"])));
+        }
+    }
+    let both = ["request", "webhook"].map(|function| ("OldestDue".to_owned(), function.to_owned()));
+    assert_eq!(missed, both.into());
+}
+
 /// Every metric that there is, with the names of its dimensions: one story of all that can go well and wrong.
 async fn everything() -> BTreeSet<(String, Vec<String>)> {
     let world = World::with(&[
