@@ -3,6 +3,9 @@
 use crate::problem::{FieldError, pointer_token};
 use serde_json::{Map, Value};
 
+/// RFC 7493 §2.2.
+const MAX_INTEGER: u64 = 9_007_199_254_740_991;
+
 /// Collects every bad field, so that a caller mends them all at once.
 #[derive(Default)]
 pub(crate) struct Errors(Vec<FieldError>);
@@ -84,11 +87,12 @@ impl<'a> Fields<'a> {
         boolean
     }
 
+    /// An integer that every reader of JSON takes for the same: beyond 53 bits, JavaScript takes it for a neighbour.
     pub fn integer(&mut self, name: &'static str, errors: &mut Errors) -> Option<i64> {
         let value = self.take(name)?;
-        let integer = whole_number(value);
+        let integer = whole_number(value).filter(|integer| integer.unsigned_abs() <= MAX_INTEGER);
         if integer.is_none() {
-            errors.push(&self.pointer(name), "must be an integer");
+            errors.push(&self.pointer(name), format!("must be an integer of at most {MAX_INTEGER}"));
         }
         integer
     }

@@ -95,6 +95,8 @@ fn a_time_range_has_two_integers_in_order() {
         (json!({ "startMs": 1, "endMs": 1 }), vec!["#/timeRange/endMs"]),
         (json!({ "startMs": 2, "endMs": 1 }), vec!["#/timeRange/endMs"]),
         (json!({ "startMs": 0, "endMs": u64::MAX }), vec!["#/timeRange/endMs"]),
+        (json!({ "startMs": 0, "endMs": 9_007_199_254_740_991_u64 }), vec![]),
+        (json!({ "startMs": 0, "endMs": 9_007_199_254_740_992_u64 }), vec!["#/timeRange/endMs"]),
         (json!({ "startMs": 2, "endMs": 1, "x": 1 }), vec!["#/timeRange/endMs", "#/timeRange/x"]),
     ] {
         assert_eq!(range(value.clone()), pointers, "{value}");
