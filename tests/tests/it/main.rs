@@ -30,6 +30,7 @@ mod killed;
 mod limits;
 mod memory;
 mod metrics;
+mod openapi;
 mod payloads;
 mod payloads_results;
 mod polling;
