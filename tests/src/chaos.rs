@@ -141,13 +141,15 @@ async fn settle(world: &World, faults: &Faults) -> BTreeSet<String> {
     brought_forward
 }
 
-/// Whether a delivery's next try is not to be waited for. One that is under way is left alone.
+/// Whether a delivery's next try is not to be waited for. One that is under way is left alone; of one whose function was
+/// killed the lease is over, and the wait goes on.
 fn waits_long(item: &Value) -> bool {
-    let soon = now_ms() + SHORT_WAIT_MS;
-    let is_later = |at: &Value| at.as_u64().is_some_and(|at| at > soon);
-    let marks = item["deliveries"].as_object().into_iter().flatten();
-    let mut waiting = marks.filter(|(_, mark)| mark["state"] == "PENDING" && mark["inFlightUntil"].is_null());
-    waiting.any(|(_, mark)| is_later(&mark["nextAt"]))
+    let now = now_ms();
+    let is_after = |at: &Value, then: u64| at.as_u64().is_some_and(|at| at > then);
+    let marks = item["deliveries"].as_object().into_iter().flat_map(|marks| marks.values());
+    let mut waiting =
+        marks.filter(|mark| mark["state"] == "PENDING" && !is_after(&mark["inFlightUntil"], now));
+    waiting.any(|mark| is_after(&mark["nextAt"], now + SHORT_WAIT_MS))
 }
 
 fn now_ms() -> u64 {

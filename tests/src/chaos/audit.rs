@@ -121,9 +121,10 @@ impl Rest {
                 match places.iter().position(|place| *place == wanted) {
                     None => report.lost.push(format!("ask {ask}: {id} does not know its {kind:?}")),
                     Some(index) => {
-                        let state = &mark(item, index, outcome(status))["state"];
+                        let mark = mark(item, index, outcome(status));
+                        let state = &mark["state"];
                         if !matches!(text(state), "DELIVERED" | "FAILED" | "SKIPPED") {
-                            report.lost.push(format!("ask {ask}: {id} {status} is {state} for its {kind:?}"));
+                            report.lost.push(format!("ask {ask}: {id} {status}, its {kind:?} {mark}"));
                         }
                     }
                 }

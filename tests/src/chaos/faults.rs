@@ -60,7 +60,7 @@ impl Faults {
         world.destinations.choose(move |call| {
             let kind = call.kind;
             let dice = dice.entry(kind).or_insert_with(|| Dice::new(seed, &format!("{kind:?}")));
-            let (name, answer) = answer(dice)?;
+            let (name, answer) = answer(dice, kind)?;
             if faults.is_calm() {
                 return None;
             }
@@ -248,7 +248,7 @@ impl TableFaults {
 }
 
 /// How a destination answers instead of well.
-fn answer(dice: &mut Dice) -> Option<(&'static str, Answer)> {
+fn answer(dice: &mut Dice, kind: Kind) -> Option<(&'static str, Answer)> {
     let slow = Answer::Slow(Duration::from_millis(dice.between(50, 800) as u64));
     dice.pick(&[
         (72, None),
@@ -259,6 +259,8 @@ fn answer(dice: &mut Dice) -> Option<(&'static str, Answer)> {
         (6, Some(("slow", slow))),
         (3, Some(("refused", Answer::Refused))),
     ])
+    // That a task is gone is taken for our own answer, the one that was cut: nobody is left to tell either way.
+    .filter(|(name, _)| kind != Kind::StepFunctions || *name != "refused")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
