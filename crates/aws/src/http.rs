@@ -25,6 +25,29 @@ pub fn text(content_type: &'static str, body: String) -> Response<Body> {
     with_type(StatusCode::OK, content_type, body)
 }
 
+/// A page for a browser, which keeps to this policy. Its URL may be a key: whom the page links to is not told it, and no
+/// search engine is to keep it.
+pub fn html(status: StatusCode, policy: &str, body: String) -> Response<Body> {
+    let mut response = with_type(status, "text/html; charset=utf-8", body);
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::from_str(policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert("x-robots-tag", HeaderValue::from_static("noindex"));
+    response
+}
+
+/// On to another page, by GET.
+pub fn see_other(location: &str) -> Response<Body> {
+    let mut response = with_type(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", String::new());
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
 pub fn problem(problem: &Problem) -> Response<Body> {
     let status = StatusCode::from_u16(problem.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = with_type(status, "application/problem+json", problem.to_json().to_string());

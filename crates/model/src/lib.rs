@@ -26,3 +26,5 @@ pub mod settings;
 pub mod time;
 pub mod token;
 pub mod view;
+pub mod view_link;
+pub mod web;

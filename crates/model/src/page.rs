@@ -9,36 +9,40 @@ use crate::result::{HighlightsResult, Session, SessionId};
 /// The page's own headings are above those of the highlights.
 const OWN_LEVELS: u8 = 2;
 
-/// Whose highlights, the question, the highlights or what there is to say instead, the sessions, where all are to be
-/// seen, and the requestID.
+/// Whose highlights, the question, what [`said`] says, where all sessions and the page are to be seen, and the requestID.
 pub fn of(record: &Record, result: Option<&HighlightsResult>, links: &Links<'_>) -> Document {
     let subject = &record.request.subject;
     let line = || Line::new(links);
     let title = line().text("Highlights of ").text(subject.as_field().1).finish();
     let mut blocks = vec![Block::Heading { level: 1, text: title }];
-    if let Some(question) = &record.request.question {
-        let question = parse::plain(question, links).blocks;
-        if !question.is_empty() {
-            blocks.push(Block::Quote(question));
-        }
-    }
-    match (record.status, result, &record.failure) {
-        (Status::Ready, Some(result), _) => blocks.extend(highlights(result, links)),
-        (Status::Pending, _, _) => {
-            let text = line().text("LogRocket is at work on them: ask again in a minute.");
-            blocks.push(Block::Paragraph(text.finish()));
-        }
-        (status, _, Some(failure)) => {
-            let text = line().text(status.as_str()).text(": ").text(&failure.message);
-            blocks.push(Block::Paragraph(text.finish()));
-        }
-        (status, _, None) => blocks.push(Block::Paragraph(line().text(status.as_str()).finish())),
-    }
+    blocks.extend(question(record, links));
+    blocks.extend(said(record, result, links));
     let all = line().link("All sessions of this user", links.sessions(subject));
     blocks.push(Block::Paragraph(all.finish()));
+    if let Some(page) = links.page() {
+        blocks.push(Block::Paragraph(line().link("Open in the browser", page.clone()).finish()));
+    }
     let request = format!("Request {}", record.request_id);
     blocks.push(Block::Paragraph(line().styled(&request, Style::EMPHASIS).finish()));
     Document { blocks }
+}
+
+/// The question as a quote, if there is one.
+pub fn question(record: &Record, links: &Links<'_>) -> Option<Block> {
+    let question = parse::plain(record.request.question.as_ref()?, links).blocks;
+    (!question.is_empty()).then_some(Block::Quote(question))
+}
+
+/// The highlights and the sessions, or what there is to say instead.
+pub fn said(record: &Record, result: Option<&HighlightsResult>, links: &Links<'_>) -> Vec<Block> {
+    let line = || Line::new(links);
+    let text = match (record.status, result, &record.failure) {
+        (Status::Ready, Some(result), _) => return highlights(result, links),
+        (Status::Pending, _, _) => line().text("LogRocket is at work on them: ask again in a minute."),
+        (status, _, Some(failure)) => line().text(status.as_str()).text(": ").text(&failure.message),
+        (status, _, None) => line().text(status.as_str()),
+    };
+    vec![Block::Paragraph(text.finish())]
 }
 
 /// A page that takes more messages than this ends with where the rest is to be read.
@@ -60,7 +64,14 @@ pub fn parts(
     }
     let small = |text: String| Block::Paragraph(Line::new(links).styled(&text, Style::EMPHASIS).finish());
     let label = |part: usize, of: usize| small(format!("Part {part} of {of}"));
-    let rest = small(format!("There is more than fits here: GET /highlights/{id} has all of it."));
+    let rest = match links.page() {
+        Some(page) => {
+            let more = Line::new(links).text("There is more than fits here: ");
+            let more = more.link("the page in the browser has all of it", page.clone());
+            Block::Paragraph(more.text(&format!(", as request {id}")).finish())
+        }
+        None => small(format!("There is more than fits here: GET /highlights/{id} has all of it.")),
+    };
     let added = Document { blocks: vec![label(MAX_PARTS, MAX_PARTS), rest.clone()] };
     let room = max.saturating_sub(measure(&added) + BETWEEN_BLOCKS);
     // One more tells that there is more.

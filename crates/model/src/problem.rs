@@ -75,7 +75,7 @@ pub enum Kind {
     MethodNotAllowed,
     /// The callback names another attempt's id.
     Conflict,
-    /// The record that a callback belongs to is no longer there.
+    /// The record that a callback belongs to is no longer there, or the time of a link is over.
     Gone,
     TooLarge,
     UnsupportedMediaType,
@@ -93,6 +93,10 @@ pub enum Kind {
 impl Kind {
     pub fn status(self) -> u16 {
         self.facts().0
+    }
+
+    pub fn title(self) -> &'static str {
+        self.facts().2
     }
 
     fn facts(self) -> (u16, &'static str, &'static str) {

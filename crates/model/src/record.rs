@@ -246,6 +246,8 @@ pub struct Summary {
     #[serde(default)]
     pub failure: Option<Failure>,
     pub attempts: BTreeMap<u32, Attempt>,
+    /// Epoch seconds, as in [`Record`].
+    pub expires_at: i64,
 }
 
 impl From<&Record> for Summary {
@@ -258,6 +260,7 @@ impl From<&Record> for Summary {
             completed_at: record.completed_at,
             failure: record.failure.clone(),
             attempts: record.attempts.clone(),
+            expires_at: record.expires_at,
         }
     }
 }

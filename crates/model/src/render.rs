@@ -2,15 +2,16 @@
 //!
 //! Highlights are AI text about what strangers typed. [`parse`] reads their Markdown into a [`Document`], and that
 //! is all that a writer for a target ([`markdown`], [`slack`], [`html`], [`card`], [`text`]) ever sees: a few kinds
-//! of blocks, characters that show, and links into LogRocket's app and nowhere else. What is left to a writer is to
-//! escape for its target. [`split`] comes before it where a target takes only so much at once.
+//! of blocks, characters that show, and links into LogRocket's app and nowhere else (but to the page that we link
+//! ourselves). What is left to a writer is to escape for its target. [`split`] comes before it where a target takes only
+//! so much at once.
 //!
 //! Of what a `Document` has no form for, the text stays: images become their alternative texts, HTML is shown as it
 //! was typed (nothing is hidden in a tag or a comment), links to elsewhere become the words that were linked. What
 //! viewers turn into links by themselves (bare URLs, e-mail addresses) becomes code, which they leave alone.
 
 pub mod card;
-mod clean;
+pub(crate) mod clean;
 mod defang;
 pub mod html;
 mod inline;

@@ -27,6 +27,10 @@ pub struct Settings {
     pub log_rocket_app_url: Url,
     /// Tells the metrics of two stacks of one account apart.
     pub stack_name: String,
+    /// Of the API, where people read pages; without it, messages to them carry no link.
+    pub public_url: Option<Url>,
+    /// How long such a link opens its page.
+    pub view_link_lives: Duration,
 }
 
 /// What only request λ is told.
@@ -163,7 +167,11 @@ impl Environment<'_> {
                 pending_timeout: self.seconds("PENDING_TIMEOUT_SECONDS", 3600)?,
                 retention_days: self.number("RETENTION_DAYS", 30, 1..=3650)?,
             },
-            log_rocket_app_url: self.app_url()?,
+            log_rocket_app_url: self
+                .page_url("LOGROCKET_APP_URL", Some("https://app.logrocket.com"))?
+                .ok_or_else(|| missing("LOGROCKET_APP_URL"))?,
+            public_url: self.page_url("PUBLIC_URL", None)?,
+            view_link_lives: self.days("VIEW_LINK_DAYS", 7, 1..=90)?,
             stack_name: self.get("STACK_NAME").unwrap_or_else(|| "local".to_owned()),
         })
     }
@@ -193,16 +201,17 @@ impl Environment<'_> {
         }
     }
 
-    fn app_url(&self) -> Result<Url, BadSetting> {
-        const VARIABLE: &str = "LOGROCKET_APP_URL";
-        let text = self.get(VARIABLE).unwrap_or_else(|| "https://app.logrocket.com".to_owned());
+    /// A URL that people are shown links below.
+    fn page_url(&self, variable: &'static str, default: Option<&str>) -> Result<Option<Url>, BadSetting> {
+        let Some(text) = self.get(variable).or_else(|| default.map(str::to_owned)) else { return Ok(None) };
         let allow_private = self.allow_private()?;
         Url::parse(&text)
             .ok()
             .filter(|url| url.scheme() == "https" || (allow_private && url.scheme() == "http"))
             .filter(|url| url.query().is_none() && url.fragment().is_none())
             .filter(|url| url.username().is_empty() && url.password().is_none())
-            .ok_or_else(|| bad(VARIABLE, "must be an https URL without a query"))
+            .map(Some)
+            .ok_or_else(|| bad(variable, "must be an https URL without a query"))
     }
 
     fn request_rules(&self) -> Result<RequestRules, BadSetting> {
@@ -264,6 +273,16 @@ impl Environment<'_> {
         Err(bad(variable, &format!("must be from {} to {}", range.start(), range.end())))
     }
 
+    fn days(
+        &self,
+        variable: &'static str,
+        default: u32,
+        range: std::ops::RangeInclusive<u32>,
+    ) -> Result<Duration, BadSetting> {
+        let days = self.number(variable, default, range)?;
+        Ok(Duration::from_secs(u64::from(days) * 86_400))
+    }
+
     fn seconds(&self, variable: &'static str, default: u32) -> Result<Duration, BadSetting> {
         let seconds = self.number(variable, default, 1..=31_536_000)?;
         Ok(Duration::from_secs(u64::from(seconds)))
@@ -313,6 +332,8 @@ mod tests {
         assert_eq!(settings.shared.rules, Rules::default());
         assert_eq!(settings.log_rocket_api_url, "https://api.logrocket.com");
         assert_eq!(settings.shared.log_rocket_app_url.as_str(), "https://app.logrocket.com/");
+        assert_eq!(settings.shared.public_url, None);
+        assert_eq!(settings.shared.view_link_lives, Duration::from_secs(7 * 86_400));
         assert_eq!(settings.api_auth, ApiAuth::Token);
         assert_eq!(settings.monthly_request_limit, None);
         assert!(matches!(&settings.shared.secrets, SecretSource::Ids(ids) if ids == &["one", "two"]));
@@ -330,6 +351,10 @@ mod tests {
             ("LOGROCKET_APP_URL", "http://app.logrocket.com"),
             ("LOGROCKET_APP_URL", "https://app.logrocket.com/?a=b"),
             ("LOGROCKET_APP_URL", "https://user@app.logrocket.com"),
+            ("PUBLIC_URL", "http://highlights.example.com"),
+            ("PUBLIC_URL", "https://highlights.example.com?a=b"),
+            ("VIEW_LINK_DAYS", "0"),
+            ("VIEW_LINK_DAYS", "91"),
             ("WEBHOOK_URL", "ftp://x"),
             ("WEBHOOK_URL", "https://x/webhook?a=b"),
             ("API_AUTH", "none"),

@@ -46,6 +46,12 @@ impl Time {
         Self(next).since(self)
     }
 
+    /// For people, in UTC: `12 May 2024, 02:30`.
+    pub fn for_people(self) -> String {
+        let at = self.calendar();
+        format!("{} {} {}, {:02}:{:02}", at.day(), at.month(), at.year(), at.hour(), at.minute())
+    }
+
     fn calendar(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -71,6 +77,7 @@ mod tests {
     fn prints_as_rfc_3339_in_utc() {
         assert_eq!(Time(1_715_481_030_123).to_string(), "2024-05-12T02:30:30.123Z");
         assert_eq!(Time(1_715_481_030_000).to_string(), "2024-05-12T02:30:30.000Z");
+        assert_eq!(Time(1_715_481_030_123).for_people(), "12 May 2024, 02:30");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The two tokens that let somebody in: the callback's MAC and the API token. Both are compared in constant
-//! time.
+//! time. (What opens a page is a [`crate::view_link`], by the same keys.)
 
 use crate::id::RequestId;
 use crate::time::Time;
@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-/// The keys that callback tokens are made with: the first signs, all of them verify, so that a key can be
+/// The keys that callback tokens and the links to pages are made with: the first signs, all of them verify, so that a key can be
 /// rotated while callbacks are under way.
 #[derive(Clone, Debug)]
 pub struct CallbackKeys(Vec<SecretSlice<u8>>);
@@ -26,21 +26,32 @@ impl CallbackKeys {
     /// A key of a deleted request may be used again: then the same id and attempt mean another request, and only
     /// the opening tells a late callback of the first from one of the second.
     pub fn sign(&self, app: &str, request_id: &RequestId, attempt: u32, opened: Time) -> String {
-        let mac = self.0.first().and_then(|key| mac(key, app, request_id.as_str(), attempt, opened));
-        let mac = mac.map(|mac| URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())).unwrap_or_default();
-        format!("{}.{mac}", opened.0)
+        self.seal(opened, &callback(app, request_id.as_str(), attempt, opened))
     }
 
     /// When the request was opened that `token` was made for, with any of the keys; `None` if it was not made for
     /// exactly this.
     pub fn verify(&self, app: &str, request_id: &str, attempt: u32, token: &str) -> Option<Time> {
-        let (opened_text, given) = token.split_once('.')?;
+        self.unseal(token, |opened| callback(app, request_id, attempt, opened))
+    }
+
+    /// The opening, and the MAC of a message that has it in it. Messages of two purposes begin with different lines, so
+    /// that none passes for the other.
+    pub(crate) fn seal(&self, opened: Time, message: &str) -> String {
+        let mac = self.0.first().and_then(|key| mac(key, message));
+        let mac = mac.map(|mac| URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())).unwrap_or_default();
+        format!("{}.{mac}", opened.0)
+    }
+
+    /// The opening that a seal names, if any of the keys made it of the message of that opening.
+    pub(crate) fn unseal(&self, seal: &str, message: impl Fn(Time) -> String) -> Option<Time> {
+        let (opened_text, given) = seal.split_once('.')?;
         let opened = Time(opened_text.parse().ok()?);
         let given = URL_SAFE_NO_PAD.decode(given).ok()?;
+        let message = message(opened);
         // Every key is tried, so that the time tells nothing of which one matched.
         let fits = self.0.iter().fold(false, |fits, key| {
-            let right = mac(key, app, request_id, attempt, opened)
-                .is_some_and(|mac| mac.verify_slice(&given).is_ok());
+            let right = mac(key, &message).is_some_and(|mac| mac.verify_slice(&given).is_ok());
             fits | right
         });
         (fits && opened.0.to_string() == opened_text).then_some(opened)
@@ -48,16 +59,14 @@ impl CallbackKeys {
 }
 
 /// The parts are separated by line feeds, which none of them can hold: no two messages are the same bytes.
-fn mac(
-    key: &SecretSlice<u8>,
-    app: &str,
-    request_id: &str,
-    attempt: u32,
-    opened: Time,
-) -> Option<Hmac<Sha256>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret()).ok()?;
+fn callback(app: &str, request_id: &str, attempt: u32, opened: Time) -> String {
     let opened = opened.0;
-    mac.update(format!("galileo-highlights callback\n{app}\n{request_id}\n{attempt}\n{opened}").as_bytes());
+    format!("galileo-highlights callback\n{app}\n{request_id}\n{attempt}\n{opened}")
+}
+
+fn mac(key: &SecretSlice<u8>, message: &str) -> Option<Hmac<Sha256>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret()).ok()?;
+    mac.update(message.as_bytes());
     Some(mac)
 }
 

@@ -76,46 +76,67 @@ pub fn redelivery(record: &Record) -> Value {
     })
 }
 
+/// One delivery, as it is shown.
+pub(crate) struct ShownDelivery<'a> {
+    pub destination: &'a Destination,
+    /// `None` while there is no outcome to be delivered.
+    pub outcome: Option<OutcomeKind>,
+    /// `None` if it has not been looked at yet.
+    pub mark: Option<&'a Delivery>,
+    pub next_at: Option<Time>,
+}
+
+impl ShownDelivery<'_> {
+    pub fn state(&self) -> DeliveryState {
+        self.mark.map_or(DeliveryState::Pending, |mark| mark.state)
+    }
+
+    fn to_json(&self) -> Value {
+        let mark = self.mark;
+        json!({
+            "destination": self.destination.target.to_public_json(),
+            "outcome": self.outcome.map(OutcomeKind::as_str),
+            "status": self.state(),
+            "attempts": mark.map_or(0, |mark| mark.tries),
+            "deliveredAt": mark.and_then(|mark| mark.delivered_at).map(|at| at.to_string()),
+            "nextAttemptAt": self.next_at.map(|at| at.to_string()),
+            "lastError": mark.and_then(|mark| mark.last_error.as_deref()),
+            "externalID": mark.and_then(|mark| mark.progress.external_id.as_deref()),
+        })
+    }
+}
+
+fn deliveries(record: &Record) -> Value {
+    shown_deliveries(record).iter().map(ShownDelivery::to_json).collect()
+}
+
 /// For each destination the delivery of the outcome that is, and behind it that of a failure before. A destination
 /// without a mark yet has its delivery coming; none where the caller was told of a refusal himself.
-fn deliveries(record: &Record) -> Value {
+pub(crate) fn shown_deliveries<'a>(record: &'a Record) -> Vec<ShownDelivery<'a>> {
     let current = OutcomeKind::of(record.status);
     let is_coming = record.status == Status::Pending || record.webhook_due_at.is_some();
     let mut all = Vec::new();
     for (index, destination) in record.destinations.iter().enumerate() {
         let mark = |outcome| record.deliveries.get(&DeliveryKey { destination: index, outcome });
+        let mut show = |outcome, mark: Option<&'a Delivery>| {
+            let next_at = match mark {
+                Some(mark) => (mark.state == DeliveryState::Pending).then(|| mark.due_at()),
+                None => record.webhook_due_at,
+            };
+            all.push(ShownDelivery { destination, outcome, mark, next_at });
+        };
         match current.map(mark) {
-            Some(Some(delivery)) => all.push(delivery_of(destination, current, Some(delivery), None)),
-            _ if is_coming => all.push(delivery_of(destination, current, None, record.webhook_due_at)),
+            Some(Some(delivery)) => show(current, Some(delivery)),
+            _ if is_coming => show(current, None),
             _ => {}
         }
         if current != Some(OutcomeKind::Failure)
             && let Some(before) = mark(OutcomeKind::Failure)
         {
-            all.push(delivery_of(destination, Some(OutcomeKind::Failure), Some(before), None));
+            show(Some(OutcomeKind::Failure), Some(before));
         }
     }
-    Value::Array(all)
-}
-
-fn delivery_of(
-    destination: &Destination,
-    outcome: Option<OutcomeKind>,
-    delivery: Option<&Delivery>,
-    due: Option<Time>,
-) -> Value {
-    let state = delivery.map_or(DeliveryState::Pending, |delivery| delivery.state);
-    let next = delivery.filter(|_| state == DeliveryState::Pending).map(Delivery::due_at).or(due);
-    json!({
-        "destination": destination.target.to_public_json(),
-        "outcome": outcome.map(OutcomeKind::as_str),
-        "status": state,
-        "attempts": delivery.map_or(0, |delivery| delivery.tries),
-        "deliveredAt": delivery.and_then(|delivery| delivery.delivered_at).map(|at| at.to_string()),
-        "nextAttemptAt": next.map(|at| at.to_string()),
-        "lastError": delivery.and_then(|delivery| delivery.last_error.as_deref()),
-        "externalID": delivery.and_then(|delivery| delivery.progress.external_id.as_deref()),
-    })
+    all
 }
 
 /// The highlights as a Markdown document, or what there is to say instead. Nothing in it is active but links into

@@ -8,12 +8,16 @@ use judges::with_links;
 use model::answer::Refusal;
 use model::page::{MAX_PARTS, of, parts};
 use model::record::Record;
-use model::render::{Document, markdown};
+use model::render::{Document, SafeUrl, markdown};
 use model::result::{HighlightsResult, SessionId, StoredResult};
 use model::rules::{News, NewsOutcome, Received, Rules};
+use model::token::CallbackKeys;
 use model::view;
+use model::view_link::ViewLink;
+use secrecy::SecretSlice;
 use serde_json::json;
 use shared::pages::{NOW, documented, opened, received, result, session};
+use std::time::Duration;
 
 fn page(record: &Record) -> String {
     let result = record.unpack_result().unwrap();
@@ -261,4 +265,50 @@ fn a_long_page_comes_in_parts_that_say_which_they_are_and_where_the_rest_is() {
         assert_eq!(parts.concat().contains(&more), !all);
         assert_eq!(parts.len() == MAX_PARTS, !all, "{words}");
     }
+}
+
+/// A link of ours, as messages carry it.
+fn page_link(record: &Record) -> SafeUrl {
+    let keys = CallbackKeys::new(vec![SecretSlice::from(vec![7; 32])]).unwrap();
+    let week = Duration::from_secs(7 * 86_400);
+    let link = ViewLink::view(&record.request_id, record.created_at, record.expires_at, week, NOW);
+    link.url(&"https://highlights.example.com".parse().unwrap(), &keys)
+}
+
+#[test]
+fn the_link_to_the_page_stands_where_we_put_it_and_no_text_can_link_to_our_host() {
+    let record = opened(r#"{"userID":"https://highlights.example.com/view/1"}"#);
+    let link = page_link(&record);
+    let own = link.as_str();
+    let hostile = format!("[a]({own}) <{own}> {own}\n\n[b](https://highlights.example.com/view/1)");
+    let result = result(&hostile, vec![session("5-3cde", 0, &hostile)]);
+    let record = received(&record, NewsOutcome::Ready(StoredResult::pack(&result).unwrap()));
+    let shown = with_links(|links| {
+        let links = links.clone().with_page(Some(link.clone()));
+        markdown::write(&of(&record, Some(&result), &links))
+    });
+    let expected = format!("\n[Open in the browser]({own})\n\n_Request ");
+    assert!(shown.contains(&expected), "{shown}");
+    assert_eq!(shown.matches("](https://highlights.example.com").count(), 1, "{shown}");
+    assert!(shown.contains("\na `") && shown.contains("\nb\n"), "{shown}");
+}
+
+#[test]
+fn the_last_part_of_a_page_that_is_too_long_links_to_all_of_it() {
+    let result = result(&"The user checks out. ".repeat(5_000), Vec::new());
+    let record =
+        received(&opened(r#"{"userID":"42"}"#), NewsOutcome::Ready(StoredResult::pack(&result).unwrap()));
+    let link = page_link(&record);
+    with_links(|links| {
+        let links = links.clone().with_page(Some(link.clone()));
+        let measure = |document: &Document| markdown::write(document).len();
+        let parts = parts(of(&record, Some(&result), &links), &record.request_id, &links, 1_000, measure);
+        assert!(parts.iter().all(|part| measure(part) <= 1_000));
+        let last = markdown::write(parts.last().unwrap());
+        let rest = format!(
+            "There is more than fits here: [the page in the browser has all of it]({})",
+            link.as_str()
+        );
+        assert!(last.contains(&rest), "{last}");
+    });
 }

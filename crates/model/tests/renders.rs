@@ -12,7 +12,7 @@ use model::result::{HighlightsResult, StoredResult};
 use model::rules::{News, NewsOutcome, Received, Rules};
 use serde_json::json;
 use shared::pages::{NOW, documented, opened, received, result, session};
-use std::{env, fs, path::PathBuf};
+use shared::check_file;
 
 /// Compares what every target is sent of the record with the files of this name.
 fn check(name: &str, record: &Record) {
@@ -25,30 +25,6 @@ fn check(name: &str, record: &Record) {
     check_file(&format!("{name}.html"), &html);
     check_file(&format!("{name}.json"), &(serde_json::to_string_pretty(&card).unwrap() + "\n"));
     check_file(&format!("{name}.txt"), &text::write(&page));
-}
-
-fn check_file(name: &str, written: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
-    if env::var("UPDATE_SNAPSHOTS").is_ok_and(|value| value == "1") {
-        fs::write(&path, written).unwrap();
-        return;
-    }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
-    let differs = || {
-        let (at, (old, new)) = expected
-            .lines()
-            .chain([""])
-            .zip(written.lines().chain([""]))
-            .enumerate()
-            .find(|(_, (old, new))| old != new)?;
-        Some(format!("line {}:\n-{old}\n+{new}", at + 1))
-    };
-    assert!(
-        expected == written,
-        "{} differs, from {}\n\nIf it is to be so: UPDATE_SNAPSHOTS=1 cargo test -p model --test renders, and read the diff.",
-        path.display(),
-        differs().unwrap_or_else(|| "its last line on".to_owned()),
-    );
 }
 
 fn ready(body: &str, result: &HighlightsResult) -> Record {

@@ -2,6 +2,7 @@
 
 use crate::app::{App, Invocation, secrets_unavailable, table_unavailable};
 use crate::ask::{Asked, Caller, How};
+use crate::pages;
 use aws::clock;
 use aws::http::{json, path, problem, text};
 use aws::secrets::SecretsError;
@@ -15,7 +16,7 @@ use model::problem::{FieldError, Kind, Problem, pointer_token};
 use model::record::Record;
 use model::render::Links;
 use model::request::{IdempotencyKey, MAX_SUBJECT_CHARS, NewRequest, Subject};
-use model::result::{MAX_JSON_BYTES, escaped_bytes};
+use model::result::{HighlightsResult, MAX_JSON_BYTES, escaped_bytes};
 use model::secrets::{BadSecret, RequestSecrets};
 use model::settings::ApiAuth;
 use model::{token, view};
@@ -24,17 +25,21 @@ use std::collections::BTreeMap;
 
 const WEBHOOK: &str = "/webhook";
 const REDELIVER: &str = "/redeliver";
+const VIEW: &str = "/view/";
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 100;
 
-/// Answers one HTTP request; every error is a `problem+json`.
+/// Answers one HTTP request; every error is a `problem+json`, or a page where a browser asked for one.
 pub async fn respond(app: &App, request: Request, invocation: &Invocation) -> Response<Body> {
     match route(app, &request, invocation).await {
         Ok(response) => response,
         Err(refused) => {
             let status = refused.kind.status();
             tracing::info!(method = request.method().as_str(), httpStatus = status, "refused");
-            let mut response = problem(&refused);
+            let mut response = match path(&request).strip_prefix(VIEW) {
+                Some(_) if pages::takes_html(&request) => pages::problem(&refused),
+                _ => problem(&refused),
+            };
             if refused.kind == Kind::MethodNotAllowed
                 && let Some(methods) = allowed(path(&request))
             {
@@ -54,6 +59,13 @@ async fn route(app: &App, request: &Request, invocation: &Invocation) -> Result<
     let Some(methods) = allowed(path) else {
         return Err(Problem::new(Kind::NotFound, "There is nothing at this path."));
     };
+    if let Some(rest) = path.strip_prefix(VIEW) {
+        return match (rest.strip_suffix(REDELIVER), request.method()) {
+            (None, &Method::GET | &Method::HEAD) => pages::view(app, request, rest).await,
+            (Some(id), &Method::POST) => pages::redeliver(app, request, id).await,
+            _ => Err(Problem::new(Kind::MethodNotAllowed, format!("This path takes {methods}."))),
+        };
+    }
     let of_request = path.strip_prefix("/highlights/");
     if let Some(id) = of_request.and_then(|rest| rest.strip_suffix(REDELIVER)) {
         return match *request.method() {
@@ -79,16 +91,19 @@ fn allowed(path: &str) -> Option<&'static str> {
     if path == WEBHOOK {
         return Some("POST");
     }
+    let of_one = |rest: &str, methods| {
+        let (id, methods) = match rest.strip_suffix(REDELIVER) {
+            Some(id) => (id, "POST"),
+            None => (rest, methods),
+        };
+        (!id.is_empty() && !id.contains('/')).then_some(methods)
+    };
+    if let Some(rest) = path.strip_prefix(VIEW) {
+        return of_one(rest, "GET, HEAD");
+    }
     match path.strip_prefix("/highlights")? {
         "" => Some("POST, GET"),
-        rest => {
-            let rest = rest.strip_prefix('/')?;
-            let (id, methods) = match rest.strip_suffix(REDELIVER) {
-                Some(id) => (id, "POST"),
-                None => (rest, "GET, DELETE"),
-            };
-            (!id.is_empty() && !id.contains('/')).then_some(methods)
-        }
+        rest => of_one(rest.strip_prefix('/')?, "GET, DELETE"),
     }
 }
 
@@ -132,22 +147,34 @@ fn receipt(asked: &Asked) -> Response<Body> {
 async fn get_highlights(app: &App, request: &Request, id: &str) -> Result<Response<Body>, Problem> {
     authenticate(app, request).await?;
     let record = find(app, id).await?.ok_or_else(not_found)?;
-    let result = record.unpack_result().map_err(|error| {
+    let result = unpack(&record)?;
+    match Form::wanted(request) {
+        Form::Json => Ok(json(StatusCode::OK, &view::whole(&record, result.as_ref()))),
+        Form::Html => pages::of_caller(app, &record, result.as_ref()).await,
+        Form::Markdown => {
+            let links = Links::new(&app.settings.shared.log_rocket_app_url, &app.settings.shared.app);
+            let markdown = view::markdown(&record, result.as_ref(), &links);
+            check_size("Markdown", &markdown)?;
+            Ok(text("text/markdown; charset=utf-8", markdown))
+        }
+    }
+}
+
+pub fn unpack(record: &Record) -> Result<Option<HighlightsResult>, Problem> {
+    record.unpack_result().map_err(|error| {
         let error = aws::telemetry::chain(&error);
         tracing::error!(requestID = record.request_id.as_str(), error, "the stored result is damaged");
         Problem::new(Kind::Unavailable, "The stored result cannot be read.")
-    })?;
-    if prefers_markdown(request) {
-        let links = Links::new(&app.settings.shared.log_rocket_app_url, &app.settings.shared.app);
-        let markdown = view::markdown(&record, result.as_ref(), &links);
-        // Escaped for Markdown, a result may have grown beyond what an answer carries.
-        if escaped_bytes(&markdown) > MAX_JSON_BYTES {
-            let detail = "As Markdown this result is too large for an answer: read it as JSON.";
-            return Err(Problem::new(Kind::TooLarge, detail));
-        }
-        return Ok(text("text/markdown; charset=utf-8", markdown));
+    })
+}
+
+/// Escaped for its form, a result may have grown beyond what an answer carries.
+pub fn check_size(form: &str, text: &str) -> Result<(), Problem> {
+    if escaped_bytes(text) > MAX_JSON_BYTES {
+        let detail = format!("As {form} this result is too large for an answer: read it as JSON.");
+        return Err(Problem::new(Kind::TooLarge, detail));
     }
-    Ok(json(StatusCode::OK, &view::whole(&record, result.as_ref())))
+    Ok(())
 }
 
 /// By our id, else by the id that LogRocket gave its latest attempt.
@@ -182,16 +209,24 @@ async fn delete_highlights(app: &App, request: &Request, id: &str) -> Result<Res
 async fn redeliver(app: &App, request: &Request, id: &str) -> Result<Response<Body>, Problem> {
     authenticate(app, request).await?;
     let record = find(app, id).await?.ok_or_else(not_found)?;
-    let now = clock::now();
-    let redelivered = app.table.change(record, |record| record.redeliver(now)).await;
+    let (status, record) = make_due(app, record).await?;
+    Ok(json(status, &view::redelivery(&record)))
+}
+
+/// Makes failed deliveries due again. 202 if there were any, else 200; and the request as it is then.
+pub async fn make_due(app: &App, record: Record) -> Result<(StatusCode, Record), Problem> {
+    let (now, opened) = (clock::now(), record.created_at);
+    // Not those of another request, which took the place of this one meanwhile.
+    let rule = |record: &Record| record.redeliver(now).filter(|_| record.created_at == opened);
+    let redelivered = app.table.change(record, rule).await;
     let (answer, record) = match redelivered.map_err(|error| table_unavailable(&error))? {
-        Changed::Written(record) => (StatusCode::ACCEPTED, record),
-        Changed::Unchanged(record) => (StatusCode::OK, record),
+        Changed::Written(record) => (StatusCode::ACCEPTED, *record),
+        Changed::Unchanged(record) => (StatusCode::OK, *record),
         Changed::Gone | Changed::OverBudget => return Err(not_found()),
     };
     let (id, status) = (record.request_id.as_str(), record.status.as_str());
     tracing::info!(requestID = id, status, due = answer == StatusCode::ACCEPTED, "redeliver");
-    Ok(json(answer, &view::redelivery(&record)))
+    Ok((answer, record))
 }
 
 async fn list_highlights(app: &App, request: &Request) -> Result<Response<Body>, Problem> {
@@ -202,6 +237,9 @@ async fn list_highlights(app: &App, request: &Request) -> Result<Response<Body>,
         .list(&query.subject, query.limit, query.cursor.as_ref(), clock::now())
         .await
         .map_err(|error| table_unavailable(&error))?;
+    if Form::wanted(request) == Form::Html {
+        return pages::history(app, &query.subject, &page).await;
+    }
     let requests = view::list(&page.requests);
     // A hundred of the longest are more than an answer carries: the rest are on the next page.
     let next = match page.requests.get(..requests.len()) {
@@ -368,27 +406,45 @@ fn key_of_header(request: &Request) -> Result<Option<IdempotencyKey>, Problem> {
     }
 }
 
-/// Whether `Accept` wants Markdown more than JSON; of equals, what it names first.
-fn prefers_markdown(request: &Request) -> bool {
-    let mut best: Option<(f32, bool)> = None;
-    for accept in request.headers().get_all(header::ACCEPT) {
-        for range in accept.to_str().unwrap_or_default().split(',') {
-            let mut parts = range.split(';').map(str::trim);
-            let markdown = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-                "text/markdown" => true,
-                "application/json" | "application/*" | "*/*" => false,
-                _ => continue,
-            };
-            let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
-            if quality > 0.0 && best.is_none_or(|(other, _)| quality > other) {
-                best = Some((quality, markdown));
-            }
-        }
-    }
-    best.is_some_and(|(_, markdown)| markdown)
+/// What a request may be shown as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Markdown,
+    Html,
 }
 
-fn not_found() -> Problem {
+impl Form {
+    /// What `Accept` wants most; of equals, what it names first.
+    fn wanted(request: &Request) -> Self {
+        let mut best: Option<(f32, Self)> = None;
+        for (range, quality) in accepted(request) {
+            let form = match range.as_str() {
+                "text/markdown" => Self::Markdown,
+                "text/html" => Self::Html,
+                "application/json" | "application/*" | "*/*" => Self::Json,
+                _ => continue,
+            };
+            if quality > 0.0 && best.is_none_or(|(other, _)| quality > other) {
+                best = Some((quality, form));
+            }
+        }
+        best.map_or(Self::Json, |(_, form)| form)
+    }
+}
+
+/// The media ranges of `Accept`, in small letters, each with its quality.
+pub fn accepted(request: &Request) -> impl Iterator<Item = (String, f32)> {
+    let headers = request.headers().get_all(header::ACCEPT).into_iter();
+    headers.flat_map(|accept| accept.to_str().unwrap_or_default().split(',')).map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let range = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
+        (range, quality)
+    })
+}
+
+pub fn not_found() -> Problem {
     Problem::new(
         Kind::NotFound,
         "There is no request of this id; it may have been deleted, or its time is over.",

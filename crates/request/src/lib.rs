@@ -7,6 +7,7 @@ pub mod event;
 mod handler;
 mod http;
 pub mod logrocket;
+mod pages;
 mod post;
 mod sources;
 mod sweep;

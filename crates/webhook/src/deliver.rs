@@ -10,10 +10,12 @@ use futures::future::join_all;
 use model::delivery::{DeliveryAnswer, DeliveryKey, DeliveryState, Progress, Try};
 use model::page;
 use model::record::Record;
-use model::render::{Document, Links};
+use model::render::{Document, Links, SafeUrl};
 use model::request::Subject;
 use model::result::HighlightsResult;
 use model::secrets::WebhookSecrets;
+use model::settings::Settings;
+use model::view_link::ViewLink;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -42,6 +44,8 @@ pub struct Contents {
     result: Option<HighlightsResult>,
     /// For people.
     page: Document,
+    /// By which a browser opens the page; the one that stands in it.
+    link: Option<SafeUrl>,
 }
 
 /// Nothing was begun; what was due stays due.
@@ -73,7 +77,7 @@ impl App {
         };
         let ended = report_claim(&claimed);
         let Claimed { record, tries, .. } = claimed;
-        let contents = self.contents(&record);
+        let contents = self.contents(&record, self.page_link(&record, &secrets));
         // One after the other, each with what the one before left: else they would only get in each other's way.
         let current = Mutex::new(record.clone());
         let works = tries.iter().map(|this| async {
@@ -97,13 +101,15 @@ impl App {
     }
 
     /// Unpacks and reads what is to be delivered, once for all; `None` if the stored result cannot be read.
-    pub fn contents(&self, record: &Record) -> Option<Contents> {
+    /// `link` opens the request's page in a browser.
+    pub fn contents(&self, record: &Record, link: Option<SafeUrl>) -> Option<Contents> {
         let unpacked = record.unpack_result().inspect_err(|error| {
             let error = aws::telemetry::chain(error);
             tracing::error!(requestID = record.request_id.as_str(), error, "the result cannot be delivered");
         });
         let result = unpacked.ok()?;
-        Some(Contents { page: page::of(record, result.as_ref(), &self.links()), result })
+        let page = page::of(record, result.as_ref(), &self.links(link.clone()));
+        Some(Contents { page, result, link })
     }
 
     /// Makes one try.
@@ -117,10 +123,10 @@ impl App {
     ) -> DeliveryAnswer {
         let refused =
             |error: &str| DeliveryAnswer::Refused { error: error.to_owned(), progress: Progress::default() };
-        let Some(Contents { result, page }) = contents else {
+        let Some(Contents { result, page, link }) = contents else {
             return refused("the stored result cannot be read");
         };
-        let links = self.links();
+        let links = self.links(link.clone());
         let ends_at = (Instant::now() + ANSWER_WITHIN).min(deadline - LAST_WRITE);
         match Handover::new(record, result.as_ref(), (page, &links), this, ends_at) {
             Some(handover) => answer(self.hand_over(&handover, secrets).await, &record.request.subject),
@@ -128,9 +134,21 @@ impl App {
         }
     }
 
-    fn links(&self) -> Links<'_> {
+    fn links(&self, page: Option<SafeUrl>) -> Links<'_> {
         let shared = &self.settings.shared;
-        Links::new(&shared.log_rocket_app_url, &shared.app)
+        Links::new(&shared.log_rocket_app_url, &shared.app).with_page(page)
+    }
+
+    /// Opens the request's page in a browser; none where nobody said what the API is called outside. It is the same for
+    /// an hour from the outcome on, and so are the first tries of a delivery: what is told twice can be seen to be.
+    fn page_link(&self, record: &Record, secrets: &WebhookSecrets) -> Option<SafeUrl> {
+        let Settings { public_url, view_link_lives, .. } = &self.settings.shared;
+        let outcome_at = record.completed_at.unwrap_or(record.created_at);
+        let hours = clock::now().since(outcome_at).as_secs() / 3_600;
+        let told_at = outcome_at.plus(Duration::from_secs(hours * 3_600));
+        let (id, opened, kept_until) = (&record.request_id, record.created_at, record.expires_at);
+        let link = ViewLink::view(id, opened, kept_until, *view_link_lives, told_at);
+        Some(link.url(public_url.as_ref()?, &secrets.callback_keys))
     }
 
     /// Where the credentials are refused or missing, once more with those that were put there meanwhile.

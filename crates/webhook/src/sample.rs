@@ -43,7 +43,8 @@ impl App {
         let Some((record, this)) = taken else {
             return Err(FunctionError::invalid("#/destination is nothing to send to."));
         };
-        let contents = self.contents(record);
+        // There is no page of what is not in the table.
+        let contents = self.contents(record, None);
         let answer = self.make(record, contents.as_ref(), this, &secrets, deadline).await;
         let destination = record.destinations.first().map(|destination| destination.target.type_name());
         let delivered = matches!(answer, DeliveryAnswer::Delivered { .. });

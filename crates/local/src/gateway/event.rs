@@ -20,12 +20,15 @@ const SOURCE_IP: &str = "127.0.0.1";
 const REST_STAGE: &str = "prod";
 
 /// The routes that the API has, as `METHOD /path/{parameter}`; all else is `$default`.
-const ROUTES: [(&str, &str); 6] = [
+const ROUTES: [(&str, &str); 9] = [
     ("POST", "/highlights"),
     ("GET", "/highlights"),
     ("GET", "/highlights/{requestID}"),
     ("DELETE", "/highlights/{requestID}"),
     ("POST", "/highlights/{requestID}/redeliver"),
+    ("GET", "/view/{requestID}"),
+    ("HEAD", "/view/{requestID}"),
+    ("POST", "/view/{requestID}/redeliver"),
     ("POST", "/webhook"),
 ];
 

@@ -8,6 +8,11 @@ pub(super) fn in_line(c: char) -> Option<char> {
     }
 }
 
+/// A text in one line of characters that show.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().filter_map(in_line).collect()
+}
+
 /// For lines of code, each trimmed at its end.
 pub(super) fn lines(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -20,97 +20,118 @@ use std::fmt::Write;
 
 /// Empty if the document is.
 pub fn write(document: &Document) -> String {
-    let mut out = String::new();
-    blocks(&mut out, &document.blocks);
-    out
+    Writer::write(document, false)
 }
 
-/// It calls itself as deep as the document is.
-fn blocks(out: &mut String, all: &[Block]) {
-    for block in all {
-        match block {
-            Block::Paragraph(text) => {
-                out.push_str("<p>");
-                line(out, text, Style::PLAIN);
-                out.push_str("</p>");
+/// For a page of our own: headings are headings, and whom a link leads to is not told where from.
+pub(crate) fn write_page(document: &Document) -> String {
+    Writer::write(document, true)
+}
+
+struct Writer {
+    out: String,
+    own_page: bool,
+}
+
+impl Writer {
+    fn write(document: &Document, own_page: bool) -> String {
+        let mut writer = Self { out: String::new(), own_page };
+        writer.blocks(&document.blocks);
+        writer.out
+    }
+
+    /// It calls itself as deep as the document is.
+    fn blocks(&mut self, all: &[Block]) {
+        for block in all {
+            match block {
+                Block::Paragraph(text) => {
+                    self.out.push_str("<p>");
+                    self.line(text, Style::PLAIN);
+                    self.out.push_str("</p>");
+                }
+                Block::Heading { level, text } if self.own_page => {
+                    let _ = write!(self.out, "<h{level}>");
+                    self.line(text, Style::PLAIN);
+                    let _ = write!(self.out, "</h{level}>");
+                }
+                Block::Heading { text, .. } => {
+                    self.out.push_str("<p><strong>");
+                    self.line(text, Style { strong: true, ..Style::PLAIN });
+                    self.out.push_str("</strong></p>");
+                }
+                Block::List { start, items } => self.list(*start, items),
+                Block::Quote(quoted) => {
+                    self.out.push_str("<blockquote>");
+                    self.blocks(quoted);
+                    self.out.push_str("</blockquote>");
+                }
+                Block::Code(code) => {
+                    self.out.push_str("<pre><code>");
+                    escape(&mut self.out, code.as_str());
+                    self.out.push_str("</code></pre>");
+                }
             }
-            Block::Heading { text, .. } => {
-                out.push_str("<p><strong>");
-                line(out, text, Style { strong: true, ..Style::PLAIN });
-                out.push_str("</strong></p>");
+        }
+    }
+
+    fn list(&mut self, start: Option<u64>, items: &[Vec<Block>]) {
+        let _ = match start {
+            None => write!(self.out, "<ul>"),
+            Some(1) => write!(self.out, "<ol>"),
+            Some(start) => write!(self.out, "<ol start=\"{start}\">"),
+        };
+        for item in items {
+            self.out.push_str("<li>");
+            match &item[..] {
+                // A paragraph of its own would stand apart from its marker.
+                [Block::Paragraph(text), below @ ..]
+                    if below.iter().all(|block| matches!(block, Block::List { .. })) =>
+                {
+                    self.line(text, Style::PLAIN);
+                    self.blocks(below);
+                }
+                all => self.blocks(all),
             }
-            Block::List { start, items } => list(out, *start, items),
-            Block::Quote(quoted) => {
-                out.push_str("<blockquote>");
-                blocks(out, quoted);
-                out.push_str("</blockquote>");
+            self.out.push_str("</li>");
+        }
+        self.out.push_str(if start.is_some() { "</ol>" } else { "</ul>" });
+    }
+
+    /// `around` is the style that everything in the line has already.
+    fn line(&mut self, text: &[Inline], around: Style) {
+        for inline in text {
+            match inline {
+                Inline::Text(text) => self.span(text, around),
+                Inline::Link { url, text } => {
+                    self.out.push_str("<a href=\"");
+                    escape(&mut self.out, url.as_str());
+                    self.out.push_str(if self.own_page { "\" rel=\"noopener noreferrer\">" } else { "\">" });
+                    text.iter().for_each(|text| self.span(text, around));
+                    self.out.push_str("</a>");
+                }
+                Inline::Break => self.out.push_str("<br>"),
             }
-            Block::Code(code) => {
-                out.push_str("<pre><code>");
-                escape(out, code.as_str());
-                out.push_str("</code></pre>");
-            }
+        }
+    }
+
+    fn span(&mut self, span: &Span, around: Style) {
+        let style = span.style();
+        let tags = [
+            ("strong", style.strong && !around.strong),
+            ("em", style.emphasis && !around.emphasis),
+            ("code", style.code && !around.code),
+        ];
+        for (tag, _) in tags.iter().filter(|(_, written)| *written) {
+            let _ = write!(self.out, "<{tag}>");
+        }
+        escape(&mut self.out, span.text());
+        for (tag, _) in tags.iter().rev().filter(|(_, written)| *written) {
+            let _ = write!(self.out, "</{tag}>");
         }
     }
 }
 
-fn list(out: &mut String, start: Option<u64>, items: &[Vec<Block>]) {
-    let _ = match start {
-        None => write!(out, "<ul>"),
-        Some(1) => write!(out, "<ol>"),
-        Some(start) => write!(out, "<ol start=\"{start}\">"),
-    };
-    for item in items {
-        out.push_str("<li>");
-        match &item[..] {
-            // A paragraph of its own would stand apart from its marker.
-            [Block::Paragraph(text), below @ ..]
-                if below.iter().all(|block| matches!(block, Block::List { .. })) =>
-            {
-                line(out, text, Style::PLAIN);
-                blocks(out, below);
-            }
-            all => blocks(out, all),
-        }
-        out.push_str("</li>");
-    }
-    out.push_str(if start.is_some() { "</ol>" } else { "</ul>" });
-}
-
-/// `around` is the style that everything in the line has already.
-fn line(out: &mut String, text: &[Inline], around: Style) {
-    for inline in text {
-        match inline {
-            Inline::Text(text) => span(out, text, around),
-            Inline::Link { url, text } => {
-                out.push_str("<a href=\"");
-                escape(out, url.as_str());
-                out.push_str("\">");
-                text.iter().for_each(|text| span(out, text, around));
-                out.push_str("</a>");
-            }
-            Inline::Break => out.push_str("<br>"),
-        }
-    }
-}
-
-fn span(out: &mut String, span: &Span, around: Style) {
-    let style = span.style();
-    let tags = [
-        ("strong", style.strong && !around.strong),
-        ("em", style.emphasis && !around.emphasis),
-        ("code", style.code && !around.code),
-    ];
-    for (tag, _) in tags.iter().filter(|(_, written)| *written) {
-        let _ = write!(out, "<{tag}>");
-    }
-    escape(out, span.text());
-    for (tag, _) in tags.iter().rev().filter(|(_, written)| *written) {
-        let _ = write!(out, "</{tag}>");
-    }
-}
-
-fn escape(out: &mut String, text: &str) {
+pub(crate) fn escape(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),

@@ -1,9 +1,11 @@
-//! The links that may be shown: into LogRocket's app, and nowhere else.
+//! The links that may be shown: into LogRocket's app, and to pages of ours that we link ourselves. Of what is found in a
+//! text, only the first stay.
 
 use crate::request::Subject;
 use crate::result::{Session, SessionId};
 use crate::settings::App;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::fmt;
 use url::{Position, Url, form_urlencoded};
 
 /// What stands in a shown URL behind its host. None of the rest means anything to Markdown, HTML or Slack; without
@@ -24,8 +26,8 @@ const NOT_IN_URL: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b',')
     .remove(b'@');
 
-/// A URL into LogRocket's app, of letters, digits and `-._~/?#%&=+:,@` only. (A configured host that is an IPv6
-/// address has its brackets too.)
+/// A URL into LogRocket's app or to a page of ours, of letters, digits and `-._~/?#%&=+:,@` only. (A configured host that
+/// is an IPv6 address has its brackets too.)
 #[derive(Clone, PartialEq, Eq)]
 pub struct SafeUrl(String);
 
@@ -34,23 +36,47 @@ impl SafeUrl {
         &self.0
     }
 
-    fn of(url: &Url) -> Self {
+    /// Of a URL whose host is known to be LogRocket's or ours.
+    pub(crate) fn of(url: &Url) -> Self {
         let behind = utf8_percent_encode(&url[Position::BeforePath..], NOT_IN_URL);
         Self(format!("{}{behind}", &url[..Position::BeforePath]))
     }
+
+    /// A path of ours, as seen from the page that it stands on.
+    pub(crate) fn relative(path: &str) -> Self {
+        Self(utf8_percent_encode(path, NOT_IN_URL).to_string())
+    }
 }
 
-/// Where LogRocket's app is, and which of its apps this is about.
+/// A link to a page of ours opens it for whoever has it: it is not for logs.
+impl fmt::Debug for SafeUrl {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("SafeUrl(…)")
+    }
+}
+
+/// Where LogRocket's app is, and which of its apps this is about; and where the page of ours is.
 #[derive(Clone, Debug)]
 pub struct Links<'a> {
     app_url: &'a Url,
     app: &'a App,
+    page: Option<SafeUrl>,
 }
 
 impl<'a> Links<'a> {
     /// `app_url` is LogRocket's, such as `https://app.logrocket.com`.
     pub fn new(app_url: &'a Url, app: &'a App) -> Self {
-        Self { app_url, app }
+        Self { app_url, app, page: None }
+    }
+
+    /// The same, with the link by which a browser opens the page of the request that this is about. It is shown where
+    /// we put it: [`Links::allow`] does not know it.
+    pub fn with_page(self, page: Option<SafeUrl>) -> Self {
+        Self { page, ..self }
+    }
+
+    pub fn page(&self) -> Option<&SafeUrl> {
+        self.page.as_ref()
     }
 
     /// The target, if it is on the app's own scheme, host and port, and says so in the plainest way: what a browser
@@ -92,9 +118,7 @@ impl<'a> Links<'a> {
             Subject::Id(id) => ("u", id),
         };
         let mut url = self.in_app(&["sessions"]);
-        // A form writes spaces as +, and + as %2B.
-        let value: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
-        url.set_query(Some(&format!("{name}={}", value.replace('+', "%20"))));
+        url.set_query(Some(&format!("{name}={}", in_query(value))));
         SafeUrl::of(&url)
     }
 
@@ -106,6 +130,13 @@ impl<'a> Links<'a> {
         }
         url
     }
+}
+
+/// A value of a query.
+pub(crate) fn in_query(value: &str) -> String {
+    // A form writes spaces as +, and + as %2B.
+    let value: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+    value.replace('+', "%20")
 }
 
 fn split_port(authority: &str) -> (&str, Option<&str>) {

@@ -7,6 +7,33 @@ pub mod pages;
 
 use judges::hostile::{SNIPPETS, URLS};
 use proptest::prelude::*;
+use std::{env, fs, path::PathBuf};
+
+/// Compares what was written with the file of this name in `snapshots/`.
+#[track_caller]
+pub fn check_file(name: &str, written: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
+    if env::var("UPDATE_SNAPSHOTS").is_ok_and(|value| value == "1") {
+        fs::write(&path, written).unwrap();
+        return;
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    let differs = || {
+        let (at, (old, new)) = expected
+            .lines()
+            .chain([""])
+            .zip(written.lines().chain([""]))
+            .enumerate()
+            .find(|(_, (old, new))| old != new)?;
+        Some(format!("line {}:\n-{old}\n+{new}", at + 1))
+    };
+    assert!(
+        expected == written,
+        "{} differs, from {}\n\nIf it is to be so: UPDATE_SNAPSHOTS=1 cargo test -p model, and read the diff.",
+        path.display(),
+        differs().unwrap_or_else(|| "its last line on".to_owned()),
+    );
+}
 
 pub fn target() -> impl Strategy<Value = String> {
     prop::sample::select(URLS.as_slice()).prop_map(str::to_owned)

@@ -11,6 +11,9 @@ use model::result::{HighlightsResult, Session, SessionId, StoredResult};
 use model::rules::{News, NewsOutcome, Origin, Received, Rules};
 use model::settings::App;
 use model::time::Time;
+use model::token::CallbackKeys;
+use model::view_link::ViewLink;
+use secrecy::SecretSlice;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -57,7 +60,11 @@ pub fn hand_over<T>(record: &Record, run: impl FnOnce(&Handover<'_>) -> T) -> T 
     let (record, tries) = record.claim_deliveries(LATER, &Rules::default()).unwrap();
     let result = record.unpack_result().unwrap();
     let (app_url, app) = ("https://app.logrocket.com".parse().unwrap(), App::parse("org/app").unwrap());
-    let links = Links::new(&app_url, &app);
+    let keys = CallbackKeys::new(vec![SecretSlice::from(vec![7; 32])]).unwrap();
+    let page =
+        ViewLink::view(&record.request_id, NOW, record.expires_at, Duration::from_secs(7 * 86_400), LATER)
+            .url(&"https://highlights.example.com".parse().unwrap(), &keys);
+    let links = Links::new(&app_url, &app).with_page(Some(page));
     let page = page::of(&record, result.as_ref(), &links);
     let ends_at = Instant::now() + Duration::from_secs(10);
     run(&Handover::new(&record, result.as_ref(), (&page, &links), &tries[0], ends_at).unwrap())

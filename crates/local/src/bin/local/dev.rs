@@ -23,6 +23,9 @@ Ask once, however often it is sent:
 Read, as JSON and as Markdown:
   curl $API/highlights/REQUEST_ID -H "Authorization: Bearer $TOKEN"
   curl $API/highlights/REQUEST_ID -H "Authorization: Bearer $TOKEN" -H 'Accept: text/markdown'
+Read as a page for the browser, which the link in what Slack or Zendesk shows opens without a token; and a user's history:
+  curl $API/highlights/REQUEST_ID -H "Authorization: Bearer $TOKEN" -H 'Accept: text/html' | grep -o "$API/view/[^\"]*" | sed 's/&amp;/\&/g'
+  curl -G $API/highlights --data-urlencode userEmail=alice@example.com -H "Authorization: Bearer $TOKEN" -H 'Accept: text/html' > history.html
 List, newest first:
   curl -G $API/highlights --data-urlencode userEmail=alice@example.com -d limit=10 -H "Authorization: Bearer $TOKEN"
 Tell those destinations again that were given up, and at once those that wait:

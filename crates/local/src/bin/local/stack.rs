@@ -137,7 +137,7 @@ impl Stack {
             log_file: scratch.join("functions.log"),
         };
         let env_file = scratch.join("functions.env");
-        write_env_file(&env_file, &environment(&access, &table, &simulator, &destinations))
+        write_env_file(&env_file, &environment(mode, &access, &table, &simulator, &destinations))
             .map_err(|source| StackError::Write { path: env_file.clone(), source })?;
 
         let step = Step::begin();
@@ -228,6 +228,7 @@ fn random_key() -> String {
 
 /// What the functions are told, with waits so short that a lost callback is polled in seconds.
 fn environment(
+    mode: Mode,
     access: &Access,
     table: &Table,
     simulator: &LogRocket,
@@ -261,6 +262,10 @@ fn environment(
         ("TABLE_NAME", table.name().to_owned()),
         ("WEBHOOK_URL", format!("{}/webhook", access.url)),
     ]);
+    // Nobody could open a link to a page that ends with the demo.
+    if mode == Mode::Dev {
+        variables.push(("PUBLIC_URL", access.url.clone()));
+    }
     variables
 }
 
