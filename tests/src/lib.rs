@@ -17,6 +17,7 @@ use local::secrets::{Secret, SecretsManager};
 use local::stream::{EventSource, Invoker, Mapping};
 use local::table::Table;
 use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -104,6 +105,7 @@ impl World {
             ("LOGROCKET_APP_ID", log_rocket.app_id()),
             ("LOGROCKET_API_URL", &log_rocket_calls.url()),
             ("WEBHOOK_URL", &gateway.webhook_url()),
+            ("PUBLIC_URL", &gateway.url()),
             ("SECRETS_JSON", &secrets.to_string()),
             ("ALLOW_PRIVATE_DESTINATIONS", "true"),
             ("RETRY_AFTER_SECONDS", "1"),
@@ -119,7 +121,9 @@ impl World {
         let function = |name| Arc::new(Function::start_with(&binary(name), env.clone(), limits.clone()));
         let (request, webhook) = (function("request"), function("webhook"));
         gateway.serve(request.clone(), webhook.clone());
-        let http = Client::builder().no_proxy().tls_certs_only([]).build().expect("an HTTP client");
+        // An answer that leads on is an answer.
+        let http = Client::builder().no_proxy().tls_certs_only([]).redirect(Policy::none()).build();
+        let http = http.expect("an HTTP client");
         let stream = None;
         Self {
             table,

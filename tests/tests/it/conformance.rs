@@ -31,6 +31,8 @@ use tokio::time::{Instant, sleep};
 const PATIENCE: Duration = Duration::from_secs(40);
 /// A claim that outlives every try.
 const LEASE: (&str, &str) = ("LEASE_SECONDS", "60");
+/// Below which the requests' pages are.
+const PUBLIC_URL: (&str, &str) = ("PUBLIC_URL", "https://highlights.example.com");
 
 /// A destination to check.
 #[derive(Debug)]
@@ -267,7 +269,7 @@ async fn world() -> World {
 }
 
 async fn world_with(changes: &[(&str, &str)]) -> World {
-    let world = World::delivering(&[&[LEASE], changes].concat()).await;
+    let world = World::delivering(&[&[LEASE, PUBLIC_URL], changes].concat()).await;
     world.log_rocket.usually(logrocket::Behaviour::manual());
     world
 }

@@ -116,10 +116,13 @@ async fn a_method_that_a_path_does_not_take_is_405_and_says_which_it_does() {
         (Method::OPTIONS, "/highlights", "POST, GET"),
         (Method::POST, "/highlights/x", "GET, DELETE"),
         (Method::PATCH, "/highlights/x", "GET, DELETE"),
+        (Method::POST, "/view/x", "GET, HEAD"),
+        (Method::GET, "/view/x/redeliver", "POST"),
         (Method::GET, "/webhook", "POST"),
         (Method::PUT, "/webhook", "POST"),
     ] {
-        let answer = world.call(method, path, &[("authorization", BEARER)], json!({ "userID": "1" })).await;
+        let headers = [("authorization", BEARER), ("accept", "application/json")];
+        let answer = world.call(method, path, &headers, json!({ "userID": "1" })).await;
         answer.problem(405);
         assert_eq!(answer.header("allow"), allow, "{path}");
     }

@@ -40,3 +40,5 @@ mod secrets_missing;
 mod security;
 mod silence;
 mod table_down;
+mod viewing;
+mod viewing_browser;

@@ -30,6 +30,39 @@ async fn nothing_private_is_printed_of_requests_that_go_their_whole_way() {
 }
 
 #[tokio::test]
+async fn nothing_private_is_printed_of_pages_and_their_links() {
+    let told = Told::new(World::start().await);
+    let world = &told.world;
+    let id = world.ask(body()).await;
+    world.wait_for(&id, "READY").await;
+    let html = [("authorization", BEARER), ("accept", "text/html")];
+    let of_one = told.call(Method::GET, &format!("/highlights/{id}"), &html, Value::Null).await;
+    told.call(Method::GET, &format!("/highlights?userEmail={EMAIL}"), &html, Value::Null).await;
+    let (_, rest) = of_one.text.split_once(&format!("{}/view/", world.gateway.url())).unwrap();
+    let link = format!("/view/{}", rest.split('"').next().unwrap().replace("&amp;", "&"));
+    let (bare, query) = link.split_once('?').unwrap();
+    for (method, path) in [
+        (Method::GET, link.clone()),
+        (Method::HEAD, link.clone()),
+        (Method::PUT, link.clone()),
+        (Method::GET, format!("{link}x")),
+        (Method::GET, format!("/view/{EMAIL}?{query}&x={WRONG_TOKEN}")),
+        (Method::POST, format!("{bare}/redeliver?{query}")),
+    ] {
+        told.call(method, &path, &[("accept", "text/html")], Value::Null).await;
+    }
+    world.table_calls.on(Match::any(), Fault::throttled());
+    assert_eq!(told.call(Method::GET, &link, &[], Value::Null).await.status.as_u16(), 503);
+    told.assert_silent();
+
+    // Each of the two parts is enough to know the other from.
+    let output = world.output();
+    for part in query.split('&').map(|part| part.split_once('=').unwrap().1) {
+        assert!(!output.contains(part), "{part}: {output}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_private_is_printed_of_what_is_refused() {
     let told = Told::new(World::start().await);
     refusals(&told).await;

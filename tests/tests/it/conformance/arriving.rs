@@ -1,5 +1,6 @@
 //! What arrives: a result, a failure, the end of waiting, a result without sessions, any script.
 
+use super::seen::PAGE;
 use super::{CASES, Case, Round, Told, request, result, world, world_with};
 use local::destinations::Kind;
 use local::logrocket::Outcome;
@@ -43,7 +44,7 @@ async fn a_result_arrives_whole_at_the_first_try_in_its_place() {
     );
 }
 
-/// Whose highlights, the question, the answer, the sessions with a link each, all sessions, the requestID.
+/// Whose highlights, the question, the answer, the sessions with a link each, all sessions, the page, the requestID.
 fn assert_reads_well(told: &Told) {
     let (name, mut seen) = (told.name(), told.seen().remove(0));
     seen.text.retain(|c| c != '\u{200c}');
@@ -61,6 +62,7 @@ fn assert_reads_well(told: &Told) {
         "Session 2",
         "reloads the page twice.",
         "All sessions of this user",
+        "Open in the browser",
         &told.id,
     ];
     assert_in_order(name, &seen.text, &parts);
@@ -70,6 +72,8 @@ fn assert_reads_well(told: &Told) {
         seen.text
     );
     assert_eq!(seen.active, [""; 0], "{name}");
+    let (_, page) = seen.links.pop().unwrap();
+    assert!(page.starts_with(&format!("{PAGE}{}?expires=", told.id)), "{name}: {page}");
     let urls: Vec<&str> = seen.links.iter().map(|(_, url)| url.as_str()).collect();
     let app = "https://app.logrocket.com/acme/shop";
     let expected = [
@@ -143,7 +147,14 @@ fn assert_says(told: &Told, status: &str, read: &Value) {
     if told.case.is_people_facing() {
         let seen = told.seen().remove(0);
         let words = read["failure"]["message"].as_str().unwrap();
-        let parts = ["Why did checkout fail?", status, words, "All sessions of this user", &told.id];
+        let parts = [
+            "Why did checkout fail?",
+            status,
+            words,
+            "All sessions of this user",
+            "Open in the browser",
+            &told.id,
+        ];
         assert_in_order(name, &seen.text, &parts);
         assert_eq!(seen.active, [""; 0], "{name}");
         return;
@@ -176,11 +187,16 @@ async fn a_result_without_sessions_is_sent_to_whom_it_is_to_be_and_to_nobody_els
         told.assert_delivered(1);
         if told.case.is_people_facing() {
             let seen = told.seen().remove(0);
-            let parts =
-                ["Why did checkout fail?", "There is nothing to see.", "All sessions of this user", &told.id];
+            let parts = [
+                "Why did checkout fail?",
+                "There is nothing to see.",
+                "All sessions of this user",
+                "Open in the browser",
+                &told.id,
+            ];
             assert_in_order(told.name(), &seen.text, &parts);
             assert!(
-                !seen.text.contains("Session 1") && seen.links.len() == 1,
+                !seen.text.contains("Session 1") && seen.links.len() == 2,
                 "{}: {}",
                 told.name(),
                 seen.text

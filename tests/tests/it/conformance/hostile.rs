@@ -1,13 +1,13 @@
 //! Highlights are AI text about what strangers typed, and so may be what callers pass on: nothing of it acts, and all
 //! that it says is still there.
 
-use super::seen::letters;
+use super::seen::{PAGE, letters};
 use super::{CASES, Round, world};
 use local::destinations::Kind;
 use serde_json::{Value, json};
 
 /// Each piece, and how the letters of what is shown of it go on; most are shown as they were typed.
-const PIECES: [(&str, &str); 33] = [
+const PIECES: [(&str, &str); 34] = [
     ("alfa <!channel> and <!here|here> <!everyone>", "alfachannelandherehereeveryone"),
     ("bravo <@U0123456789> <#C0123|general> <!subteam^S01>", "bravoU0123456789C0123generalsubteamS01"),
     ("charlie @here @channel @everyone @group @HERE", "charlieherechanneleveryonegroupHERE"),
@@ -49,6 +49,7 @@ const PIECES: [(&str, &str); 33] = [
     ("dog <!-- hidden --> <![CDATA[x]]> <?php y ?> </p></div>", "doghiddenCDATAxphpypdiv"),
     ("easy [ref][1] [1]: javascript:alert(1)", "easyref11javascriptalert1"),
     ("fox | a | b | # not a heading - [ ] task", "foxabnotaheadingtask"),
+    ("harry [page](https://highlights.example.com/view/1?expires=9&signature=1.x) now", "harrypagenow"),
     ("george <at>everyone</at> <mention>x</mention>", "georgeateveryoneatmentionxmention"),
 ];
 
@@ -81,10 +82,11 @@ async fn nothing_that_strangers_wrote_acts_anywhere_and_all_of_it_is_there() {
             assert_eq!((&payload["result"], &payload["metadata"]), (&result, &asked["metadata"]), "{name}");
             continue;
         }
-        let mut shown = String::new();
+        let (mut shown, page) = (String::new(), format!("{PAGE}{}?", told.id));
+        let is_page = |url: &str| url.starts_with(&page);
         for seen in told.seen() {
             assert_eq!(seen.active, [""; 0], "{name}: {}", seen.text);
-            for (text, url) in &seen.links {
+            for (text, url) in seen.links.iter().filter(|(_, url)| !is_page(url)) {
                 let known = ["/acme/shop/s/5-14de", "/acme/shop/sessions?u="];
                 let is_known =
                     known.iter().any(|path| url.starts_with(&format!("https://app.logrocket.com{path}")));

@@ -5,8 +5,9 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use scraper::{Html, Node};
 use serde_json::Value;
 
-/// Where the links of these stories may lead.
+/// Where the links of these stories may lead: into LogRocket's app, and to the request's page.
 const APP: &str = "https://app.logrocket.com/";
+pub const PAGE: &str = "https://highlights.example.com/view/";
 
 /// What a call says, and how.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,8 +70,8 @@ impl Form {
             Self::Card => card(&call.body["attachments"][0]["content"]),
             _ => panic!("{self:?} is for machines"),
         };
-        seen.active
-            .extend(seen.links.iter().map(|(_, url)| url).filter(|url| !url.starts_with(APP)).cloned());
+        let may_be = |url: &&String| url.starts_with(APP) || url.starts_with(PAGE);
+        seen.active.extend(seen.links.iter().map(|(_, url)| url).filter(|url| !may_be(url)).cloned());
         let misleads = |c: &char| {
             (c.is_control() && *c != '\n')
                 || matches!(c, '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
