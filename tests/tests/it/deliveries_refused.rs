@@ -14,6 +14,9 @@ use tokio::net::TcpListener;
 /// Of an invocation that has just time enough to begin a delivery: a destination is waited for half of it.
 const SHORT: Duration = Duration::from_secs(7);
 
+/// As a function is deployed: nothing is at a private address, and so no page is.
+const DEPLOYED: [(&str, &str); 2] = [("ALLOW_PRIVATE_DESTINATIONS", ""), ("PUBLIC_URL", "")];
+
 fn to(urls: &[String]) -> Value {
     let hooks = urls.iter().map(|url| json!({ "type": "webhook", "url": url }));
     json!({ "userID": "1", "destinations": hooks.collect::<Vec<_>>() })
@@ -267,14 +270,14 @@ async fn a_url_that_leads_inside_is_refused_when_it_is_asked_and_where_it_was_ta
     .into();
 
     // 1. A request λ that takes no private destinations names each.
-    let strict = World::with(&[("ALLOW_PRIVATE_DESTINATIONS", "")]).await;
+    let strict = World::with(&DEPLOYED).await;
     let pointers = strict.post(to(&urls)).await.pointers();
     assert_eq!(pointers, (0..urls.len()).map(|n| format!("#/destinations/{n}/url")).collect::<Vec<_>>());
 
     // 2. One that took them: webhook λ calls none of them, and gives them up.
     let id = world.ask(to(&urls)).await;
     world.wait_for(&id, "READY").await;
-    let strict = world.another_webhook(&[("ALLOW_PRIVATE_DESTINATIONS", "")], Duration::from_secs(30));
+    let strict = world.another_webhook(&DEPLOYED, Duration::from_secs(30));
     assert_eq!(strict.invoke(json!({ "job": "sweep" })).await.unwrap()["givenUp"], urls.len());
     let deliveries = world.deliveries(&id).await;
     let ends = ends(&deliveries);
