@@ -11,8 +11,8 @@ use model::render::{card, html, slack, text};
 use model::result::{HighlightsResult, StoredResult};
 use model::rules::{News, NewsOutcome, Received, Rules};
 use serde_json::json;
-use shared::pages::{NOW, documented, opened, received, result, session};
 use shared::check_file;
+use shared::pages::{NOW, documented, opened, received, result, session};
 
 /// Compares what every target is sent of the record with the files of this name.
 fn check(name: &str, record: &Record) {
