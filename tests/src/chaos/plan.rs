@@ -95,10 +95,14 @@ impl Plan {
                 (5, Source::Sns),
             ]);
             let batch = if source == Source::Sqs { dice.between(1, BATCH).min(requests - number) } else { 1 };
-            let asks = (number..number + batch).map(|number| plan.ask(dice, source, number)).collect();
+            let asks: Vec<Ask> =
+                (number..number + batch).map(|number| plan.ask(dice, source, number)).collect();
             number += batch;
             let stream = dice.chance(10).then(|| stream_trouble(dice));
-            plan.askers.push(Asker { source, asks, twice: dice.chance(5), stream });
+            // His twin might still be asking when he deletes it, and would make it anew.
+            let deletes = |ask: &Ask| matches!(ask.then, Then::Delete(_));
+            let twice = dice.chance(5) && !asks.iter().any(deletes);
+            plan.askers.push(Asker { source, asks, twice, stream });
         }
         plan
     }
