@@ -6,6 +6,7 @@ mod shared;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use judges::with_links;
 use model::delivery::{DeliveryAnswer, Progress};
 use model::problem::{Kind, Problem};
 use model::record::{Record, Summary};
@@ -23,7 +24,7 @@ use secrecy::SecretSlice;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use shared::pages::{NOW, documented, opened, received, result, session};
-use shared::{check_file, piece, with_links};
+use shared::{check_file, piece};
 use std::time::Duration;
 
 const LATER: Time = Time(NOW.0 + 120_000);

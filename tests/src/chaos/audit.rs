@@ -10,7 +10,7 @@ use local::destinations::{Kind, Message, Received};
 use local::logrocket::{Callback, Outcome, Post};
 use reqwest::StatusCode;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::time::sleep;
 
 /// As the product does without the setting.
@@ -30,8 +30,6 @@ struct Rest {
     posts: HashMap<String, Vec<(u32, Post)>>,
     /// How often each place took something in.
     heard: HashMap<Place, usize>,
-    /// The requests of which some caller was told, by the key that is theirs, that LogRocket refused them.
-    refused: HashSet<String>,
 }
 
 /// Fills the report in.
@@ -56,8 +54,7 @@ pub(super) async fn audit(
             posts.entry(id).or_default().push((attempt, post));
         }
     }
-    let refused = told.iter().filter(|told| told.refusals > 0).map(|told| told.own.clone()).collect();
-    let rest = Rest { items, posts, heard, refused };
+    let rest = Rest { items, posts, heard };
 
     for told in told {
         rest.keep_promises(told, report);
@@ -108,11 +105,6 @@ impl Rest {
             let status = text(&item["status"]);
             if status == "PENDING" {
                 report.lost.push(format!("ask {ask}: {id} is not settled"));
-                continue;
-            }
-            // A caller who was told of the refusal himself has been told.
-            let is_refused = item["failure"]["code"] == "LOGROCKET_REFUSED";
-            if is_refused && *id == told.own && self.refused.contains(id) {
                 continue;
             }
             let places = places(id, item);

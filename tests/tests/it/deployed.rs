@@ -49,8 +49,6 @@ const NOT_SET: [(&str, &str); 11] = [
     ("UNKNOWN_GRACE_SECONDS", "a wait that fits LogRocket's one to three minutes"),
     ("PENDING_TIMEOUT_SECONDS", "an hour is long enough for LogRocket, and for a key to be rotated"),
 ];
-/// What is set and not read yet, and for whom.
-const SET_AHEAD: [(&str, &str); 1] = [("PUBLIC_URL", "the page for people, for links to it")];
 /// Longer than the template's `Timeout`, which a parameter does not change either.
 const LEASE: &str = "LEASE_SECONDS";
 
@@ -154,9 +152,7 @@ fn every_variable_that_is_read_is_set_or_has_a_reason_not_to_be_and_no_other_is_
         let own: BTreeSet<String> =
             environment(&template, function).into_iter().map(|(name, _)| name).collect();
         // What both are given for simplicity's sake must be read by both.
-        let ahead = |name: &String| SET_AHEAD.iter().any(|(each, _)| each == name);
-        assert!(!read.iter().any(ahead), "what is read now is to be taken off the list");
-        let unread: Vec<_> = own.difference(read).filter(|name| !ahead(name)).collect();
+        let unread: Vec<_> = own.difference(read).collect();
         assert!(unread.is_empty(), "{function} is given {unread:?}, which nobody reads");
         let unset: Vec<_> = read.difference(&own).filter(|name| !not_set.contains(*name)).collect();
         assert!(unset.is_empty(), "{function} reads {unset:?}, which nobody sets");

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use stories::{Answer, OTHER_TOKEN, World};
 
+/// The greatest that every reader of JSON takes for the same.
+const MAX_INTEGER: i64 = (1 << 53) - 1;
+
 #[tokio::test]
 async fn every_bad_field_is_named_at_once() {
     let world = World::with(&[("KNOWN_DESTINATIONS", "slack,zendesk")]).await;
@@ -206,7 +209,7 @@ async fn max_age_finds_what_was_asked_lately() {
     let newest = newest.unwrap()["requestID"].as_str().unwrap().to_owned();
     world.wait_for(&newest, "READY").await;
     let found = world
-        .post(with(json!({ "maxAge": i64::MAX, "destinations": [{ "type": "slack", "channel": "C2" }] })))
+        .post(with(json!({ "maxAge": MAX_INTEGER, "destinations": [{ "type": "slack", "channel": "C2" }] })))
         .await;
     assert_eq!((found.status, id_of(&found)), (StatusCode::OK, newest.clone()));
     assert_eq!(found.json()["status"], "READY");
@@ -262,7 +265,7 @@ async fn what_is_as_large_as_allowed_goes_through_to_its_result() {
     let id = world
         .ask(json!({
             "userEmail": email, "question": question, "metadata": metadata, "destinations": destinations,
-            "timeRange": { "startMs": 0, "endMs": i64::MAX },
+            "timeRange": { "startMs": 0, "endMs": MAX_INTEGER },
         }))
         .await;
     let posted = &world.log_rocket.posts()[0].body;
@@ -273,7 +276,7 @@ async fn what_is_as_large_as_allowed_goes_through_to_its_result() {
     assert_eq!(request["userEmail"], email);
     assert_eq!(request["question"], question);
     assert_eq!(request["metadata"], metadata);
-    assert_eq!(request["timeRange"]["endMs"], i64::MAX);
+    assert_eq!(request["timeRange"]["endMs"], MAX_INTEGER);
     assert!(request["result"]["highlights"].as_str().unwrap().contains(&question));
     assert_eq!(request["deliveries"].as_array().unwrap().len(), 10);
 }

@@ -1,18 +1,23 @@
 //! `openapi.yaml` and `asyncapi.yaml`, held to the code, to the template and to what the README shows; and
 //! schemathesis, which asks the two binaries what the description has it ask, and more.
 
+use crate::viewing::{link, link_in, now, path};
 use local::destinations::{Kind, Place};
 use local::gateway::HttpCall;
 use local::logrocket::{Behaviour, Outcome, Shape};
 use local::proxy::{Fault, Match};
 use local::template::Template;
+use model::secrets::SecretDocument;
+use model::time::Time;
+use reqwest::header::{ACCEPT, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use stories::{API_TOKEN, Answer, BEARER, World, project};
+use std::time::Duration;
+use stories::{API_TOKEN, Answer, BEARER, CALLBACK_KEY, World, project};
 use tokio::task::spawn_blocking;
 
 #[test]
@@ -144,6 +149,13 @@ async fn every_example_is_answered_and_every_answer_is_described() {
     met.get(&world, read, &world.post_of(&id, 1).logrocket_request_id.unwrap(), &[]).await;
     let markdown = met.get(&world, read, &id, &[("accept", "text/markdown")]).await;
     assert!(markdown.text.starts_with("# Highlights of "), "{}", markdown.text);
+    let page = met.get(&world, read, &id, &[("accept", "text/html")]).await;
+    met.get(&world, "/highlights", "?userID=7", &[("accept", "text/html")]).await;
+    let good = Good::of(&world, &id);
+    assert_eq!(link_in(&world, &page.text).split('?').next(), good.view.split('?').next());
+    for status in [200, 303] {
+        met.look(&world, &good, status).await;
+    }
 
     // 3. The same again: by its key, by its age, and another under its key.
     assert_eq!(met.post(&world, &key, whole.clone()).await.header("idempotent-replayed"), "true");
@@ -170,10 +182,13 @@ async fn every_example_is_answered_and_every_answer_is_described() {
     assert_eq!(met.call(&world, Method::POST, again, &lost, &[], Value::Null).await.status, 202);
     assert_eq!(met.call(&world, Method::POST, again, &id, &[], Value::Null).await.status, 200);
     let url = world.post_of(&lost, 1).webhook_url().unwrap().to_owned();
+    let (old, gone) = (Good::made(&world, &lost, Time(now().0 - 3 * 86_400_000)), Good::of(&world, &lost));
+    met.look(&world, &old, 410).await;
     assert_eq!(met.call(&world, Method::DELETE, read, &lost, &[], Value::Null).await.status, 204);
     met.call(&world, Method::DELETE, read, &lost, &[], Value::Null).await;
     met.call(&world, Method::POST, again, &lost, &[], Value::Null).await;
     met.get(&world, read, &lost, &[]).await;
+    met.look(&world, &gone, 404).await;
 
     // 6. Callbacks, in each dialect: stored, known, pending, of another id, of nobody any more, unreadable, too large.
     assert_eq!(met.callback(&world, &url, json!({ "requestID": "0", "status": "FAILED" })).await.status, 410);
@@ -209,14 +224,15 @@ async fn every_example_is_answered_and_every_answer_is_described() {
     assert_eq!(met.callback(&world, post.webhook_url().unwrap(), payload).await.status, 413);
     world.wait_for_deliveries(&id).await;
     met.get(&world, read, &id, &[]).await;
-    // Each star takes two bytes in Markdown, for none may be active.
-    let id = world.ask(json!({ "userID": "stars" })).await;
+    // Each bracket takes two bytes in Markdown and four in HTML, for none may be active.
+    let id = world.ask(json!({ "userID": "brackets" })).await;
     let post = world.post_of(&id, 1);
     let mut payload =
         world.log_rocket.payload(&post.logrocket_request_id.clone().unwrap(), Outcome::Ready).unwrap();
-    payload["result"] = json!({ "highlights": "*".repeat(4_000_000), "sessions": [] });
+    payload["result"] = json!({ "highlights": "<".repeat(4_000_000), "sessions": [] });
     assert_eq!(met.callback(&world, post.webhook_url().unwrap(), payload).await.status, 200);
     assert_eq!(met.get(&world, read, &id, &[("accept", "text/markdown")]).await.status, 413);
+    met.look(&world, &Good::of(&world, &id), 413).await;
 
     // 7. What is refused of a POST, whatever it asks.
     met.post(&world, &[], json!("{")).await;
@@ -239,22 +255,34 @@ async fn every_example_is_answered_and_every_answer_is_described() {
         .collect();
     for (method, route) in &routes {
         let path = route.replace("{requestID}", &id);
-        let answer = world.call(method.clone(), &path, &[], Value::Null).await;
-        assert_eq!(answer.status, 401, "{method} {route}");
-        met.add(method, route, &answer);
-        let mut event = HttpCall::new(method.clone(), &path).http_api_event();
-        event["rawQueryString"] = json!("a=<b> \u{7f}");
-        let function = if route == "/webhook" { &world.webhook } else { &world.request };
-        let answer = Answer::of_event(&function.invoke(event).await.unwrap());
-        assert_eq!(answer.status, 400, "{method} {route}");
-        met.add(method, route, &answer);
-        let answer = world.call(Method::PUT, &path, &[("authorization", BEARER)], Value::Null).await;
-        assert_eq!(answer.status, 405, "{method} {route}");
-        met.add(method, route, &answer);
+        for accept in accepted(route) {
+            let accepts = [("accept", *accept)];
+            let answer = world.call(method.clone(), &path, &accepts, Value::Null).await;
+            assert_eq!(answer.status, 401, "{method} {route}");
+            met.add(method, route, &answer);
+            let call = HttpCall::new(method.clone(), &path);
+            let mut event = call.header(ACCEPT, HeaderValue::from_static(accept)).http_api_event();
+            event["rawQueryString"] = json!("a=<b> \u{7f}");
+            let function = if route == "/webhook" { &world.webhook } else { &world.request };
+            let answer = Answer::of_event(&function.invoke(event).await.unwrap());
+            assert_eq!(answer.status, 400, "{method} {route}");
+            // A gateway does not pass a body on that nobody asked for.
+            if *method != Method::HEAD {
+                met.add(method, route, &answer);
+            }
+            let all = [("authorization", BEARER), ("accept", accept)];
+            let answer = world.call(Method::PUT, &path, &all, Value::Null).await;
+            assert_eq!(answer.status, 405, "{method} {route}");
+            if *method != Method::HEAD {
+                met.add(method, route, &answer);
+            }
+        }
     }
     let post = world.post_of(&world.ask(json!({ "userID": "unheard" })).await, 1);
+    let good = Good::of(&world, &id);
     world.table_calls.on(Match::any(), Fault::internal_error());
-    for (method, route) in &routes {
+    met.look(&world, &good, 503).await;
+    for (method, route) in routes.iter().filter(|(_, route)| !route.starts_with("/view/")) {
         let path = match route.as_str() {
             "/webhook" => post.webhook_url().unwrap().strip_prefix(&world.gateway.url()).unwrap().to_owned(),
             "/highlights" if *method == Method::GET => "/highlights?userID=1".to_owned(),
@@ -283,8 +311,34 @@ async fn every_example_is_answered_and_every_answer_is_described() {
             || key.ends_with(" 503 application/json")
     };
     let (of_gateway, others): (Vec<&&str>, Vec<&&str>) = unmet.iter().partition(of_gateway);
-    assert_eq!(of_gateway.len(), 5 + 6 + 6, "{of_gateway:?}");
+    assert_eq!(of_gateway.len(), 5 + 8 + 8, "{of_gateway:?}");
     assert_eq!(others, [&"POST /highlights 410 application/problem+json"]);
+}
+
+/// What those who ask for a route can show: its errors are pages, too, where a browser asks.
+fn accepted(route: &str) -> &'static [&'static str] {
+    if route.starts_with("/view/") { &["text/html", "application/json"] } else { &["*/*"] }
+}
+
+/// Links that were made by the functions' own key: to a page, and of its button.
+struct Good {
+    view: String,
+    button: String,
+}
+
+impl Good {
+    fn of(world: &World, id: &str) -> Self {
+        Self::made(world, id, now())
+    }
+
+    /// As they were made at that time, to live for a day.
+    fn made(world: &World, id: &str, at: Time) -> Self {
+        let mut document = SecretDocument::default();
+        document.merge("test", &json!({ "callbackKey": CALLBACK_KEY }).to_string()).unwrap();
+        let keys = document.for_webhook().unwrap().callback_keys;
+        let view = link(world, id, at, Duration::from_secs(86_400));
+        Self { view: path(world, &view, &keys), button: path(world, &view.button(at), &keys) }
+    }
 }
 
 /// What LogRocket sent and what a receiver got, each under its message of `asyncapi.yaml`.
@@ -385,6 +439,26 @@ impl Met {
         answer
     }
 
+    /// Opens the page and presses its button as a browser does, and as a program; those that are answered so.
+    async fn look(&mut self, world: &World, good: &Good, status: u16) {
+        let calls = [
+            (Method::GET, "/view/{requestID}", &good.view),
+            (Method::HEAD, "/view/{requestID}", &good.view),
+            (Method::POST, "/view/{requestID}/redeliver", &good.button),
+        ];
+        let mut seen = 0;
+        for (method, route, path) in calls {
+            for accept in accepted(route) {
+                let answer = world.call(method.clone(), path, &[("accept", *accept)], Value::Null).await;
+                if answer.status == status {
+                    self.add(&method, route, &answer);
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen >= 2, "{status} was met {seen} times");
+    }
+
     async fn callback(&mut self, world: &World, url: &str, body: Value) -> Answer {
         let answer = world.callback(url, body).await;
         self.add(&Method::POST, "/webhook", &answer);
@@ -408,7 +482,7 @@ impl Met {
 #[tokio::test]
 async fn schemathesis_finds_nothing() {
     // Without leave to call private addresses, as when deployed. Nothing is delivered, for nobody sweeps.
-    let world = World::with(&[("ALLOW_PRIVATE_DESTINATIONS", "")]).await;
+    let world = World::with(&[("ALLOW_PRIVATE_DESTINATIONS", ""), ("PUBLIC_URL", "")]).await;
 
     // 1. It cannot guess a callback's token, and so is given one, of an attempt that stays open.
     world.log_rocket.next(Behaviour::manual());

@@ -33,7 +33,7 @@ async fn told(world: &World) -> (String, String) {
 }
 
 /// The path and query of the link to a page that stands in a text.
-fn link_in(world: &World, text: &str) -> String {
+pub(super) fn link_in(world: &World, text: &str) -> String {
     let start = format!("{}/view/", world.gateway.url());
     let (_, rest) = text.split_once(&start).unwrap_or_else(|| panic!("no link to a page in {text}"));
     format!("/view/{}", rest.split([')', '"']).next().unwrap().replace("&amp;", "&"))
@@ -87,13 +87,13 @@ fn keys(secrets: &Value) -> CallbackKeys {
 }
 
 /// A link as it is made at this time, to live that long.
-fn link(world: &World, id: &str, now: Time, lives: Duration) -> ViewLink {
+pub(super) fn link(world: &World, id: &str, now: Time, lives: Duration) -> ViewLink {
     let opened = Time(world.item(id)["createdAt"].as_i64().unwrap());
     ViewLink::view(&RequestId::parse(id).unwrap(), opened, i64::MAX, lives, now)
 }
 
 /// The link as somebody with these keys would sign it.
-fn path(world: &World, link: &ViewLink, keys: &CallbackKeys) -> String {
+pub(super) fn path(world: &World, link: &ViewLink, keys: &CallbackKeys) -> String {
     let url: SafeUrl = link.url(&world.gateway.url().parse().unwrap(), keys);
     url.as_str().strip_prefix(&world.gateway.url()).unwrap().to_owned()
 }
@@ -103,7 +103,7 @@ fn expires(link: &str) -> i64 {
     link.split_once("expires=").unwrap().1.split('&').next().unwrap().parse().unwrap()
 }
 
-fn now() -> Time {
+pub(super) fn now() -> Time {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Time(i64::try_from(since.as_millis()).unwrap())
 }
