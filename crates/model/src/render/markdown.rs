@@ -269,17 +269,21 @@ impl Writer {
         let shown: Vec<_> = self.shown().filter(|(text, _)| !text.is_empty()).collect();
         let mut impossible = Vec::new();
         for (index, (_, token)) in shown.iter().enumerate() {
-            let before = index.checked_sub(1).and_then(|index| shown.get(index)?.0.chars().next_back());
-            let after = shown.get(index + 1).and_then(|(text, _)| text.chars().next());
-            let (mark, number, inside, outside) = match token {
-                Some(Token::Open(mark, number)) => (*mark, *number, after, before),
-                Some(Token::Close(mark, number)) => (*mark, *number, before, after),
+            let before = index.checked_sub(1).and_then(|index| shown.get(index));
+            let after = shown.get(index + 1);
+            let last = before.and_then(|(text, _)| text.chars().next_back());
+            let first = after.and_then(|(text, _)| text.chars().next());
+            let (mark, number, inside, outside, neighbour) = match token {
+                Some(Token::Open(mark, number)) => (*mark, *number, first, last, before),
+                Some(Token::Close(mark, number)) => (*mark, *number, last, first, after),
                 Some(Token::Text(_)) | None => continue,
             };
+            // Where strong changed between two emphases and is not written, their marks would be one run.
+            let run_together = neighbour.is_some_and(|(text, token)| token.is_some() && *text == mark);
             let beside_text = inside.is_some_and(|c| !c.is_whitespace());
             let at_edge = outside.is_none_or(|c| c == ' ' || c == '\n' || c.is_ascii_punctuation());
             let between_words = mark == STRONG && inside.is_some_and(is_letter);
-            if !(beside_text && (at_edge || between_words)) {
+            if run_together || !(beside_text && (at_edge || between_words)) {
                 impossible.push(number);
             }
         }
