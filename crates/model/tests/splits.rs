@@ -95,13 +95,35 @@ fn cuts_are_where_least_is_cut_through() {
             34,
             vec!["[aa](https://app.logrocket.com/)\n", "[bb](https://app.logrocket.com/)\n"],
         ),
-        ("```\na\n\n  b\n```", 11, vec!["```\na\n```\n", "```\n  b\n```\n"]),
+        ("```\na\n\n  b\n```", 12, vec!["```\na\n```\n", "```\n  b\n```\n"]),
+        // Spaces are left out where nothing but a character is left to cut.
+        ("```\na\n\n  b\n```", 11, vec!["```\na\n```\n", "```\nb\n```\n"]),
+        ("a\n\n```\n\u{3000}\n```\n\nb", 4, vec!["a\n", "b\n"]),
+        ("\u{3000}\u{3000}a b", 3, vec!["a\n", "b\n"]),
         ("aaa👩‍💻b", 5, vec!["aaa\n", "👩‍💻b\n"]),
         // What cannot be cut to fit is a part all the same.
         ("- ab", 1, vec!["- a\n", "- b\n"]),
         ("👩‍💻", 2, vec!["👩\n", "\u{200d}\n", "💻\n"]),
     ] {
         assert_eq!(written(&parts(&document(input), max, chars)), expected, "{input:?}");
+    }
+}
+
+#[test]
+fn no_run_of_spaces_is_longer_than_a_part() {
+    for space in [" ", "\t", "\u{a0}", "\u{3000}"] {
+        let run = space.repeat(2_000);
+        for input in [
+            format!("```\n{run}💻{run}\n{run}b\n```"),
+            format!("```\n{run}\n```\n\na"),
+            format!("`a{run}b`"),
+            format!("{run}a {run} *{run}b*"),
+            format!("# a{run}b"),
+        ] {
+            for part in parts(&document(&input), 100, chars) {
+                assert!(chars(&part) <= 100, "{input:?}");
+            }
+        }
     }
 }
 

@@ -13,9 +13,10 @@ use unicode_segmentation::UnicodeSegmentation;
 ///
 /// All of the text is in them, in its order; only spaces and line breaks where a paragraph or a block of code is cut
 /// are left out. Cuts are between blocks if they can be, the outermost first, then between the lines of a block, then
-/// its words, then its graphemes, then its characters. What does not fit even so, a single character and what it
-/// stands in, is a part that measures more. A part does not end with a heading, unless nothing fits below one.
-/// Numbered lists go on with their numbers; an item that is cut has its number on each part.
+/// its words, then its graphemes, then its characters. A single character that does not fit even so loses the spaces
+/// around it; if that is not enough, it is, with what it stands in, a part that measures more. A part does not end with
+/// a heading, unless nothing fits below one. Numbered lists go on with their numbers; an item that is cut has its number
+/// on each part.
 ///
 /// `measure` is called with about each part a few times, and should grow with the text.
 pub fn split(document: Document, max: usize, measure: impl Fn(&Document) -> usize) -> Vec<Document> {
@@ -283,7 +284,7 @@ impl<M: Fn(&Document) -> usize> Splitter<M> {
         best.map(|(_, end)| end)
     }
 
-    /// Cuts the unit finer; says whether it could.
+    /// Makes the unit smaller, by cutting it finer if it can be; says whether it could.
     fn cut(&mut self, at: usize) -> bool {
         let Some(unit) = self.window.get(at) else { return false };
         let mut by = unit.cut;
@@ -298,7 +299,14 @@ impl<M: Fn(&Document) -> usize> Splitter<M> {
             }
             by = finer;
         }
-        false
+        // What does not fit may be the spaces around a character, or nothing but spaces.
+        let trimmed = unit.trimmed();
+        if trimmed.weight == unit.weight {
+            return false;
+        }
+        let shown = trimmed.shows().then_some(trimmed);
+        self.window.splice(at..=at, shown);
+        true
     }
 }
 
@@ -314,6 +322,28 @@ impl Unit {
 
     fn is_heading(&self) -> bool {
         matches!(self.content, Content::Heading(..))
+    }
+
+    fn shows(&self) -> bool {
+        match &self.content {
+            Content::Paragraph(text) | Content::Heading(_, text) => !text.is_empty(),
+            Content::Code(code) => !code.is_empty(),
+        }
+    }
+
+    /// Without the spaces at its ends.
+    fn trimmed(&self) -> Self {
+        let trimmed = |text: &[Inline]| {
+            let mut text = text.to_vec();
+            trim(&mut text);
+            text
+        };
+        let content = match &self.content {
+            Content::Paragraph(text) => Content::Paragraph(trimmed(text)),
+            Content::Heading(level, text) => Content::Heading(*level, trimmed(text)),
+            Content::Code(code) => Content::Code(code.trim().to_owned()),
+        };
+        Self::new(&self.within, self.leaf, content, self.cut)
     }
 
     /// How much is cut through between the two: lists, items and quotes that both stand in, and the finest cut last.
