@@ -2,6 +2,7 @@
 //! at a time in each, more of them as more is asked at once, killed on a time-out, started again when they are gone.
 
 mod environment;
+mod invoke_api;
 mod runtime_api;
 
 use std::future::Future;
@@ -16,6 +17,8 @@ use uuid::Uuid;
 
 use crate::serve::lock;
 use environment::{Environment, Launch, Output};
+
+pub use invoke_api::InvokeApi;
 
 /// What a function may use; the default is that of the deployed request λ.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +98,11 @@ impl Function {
                 pool: Mutex::new(Pool { idle: Vec::new(), killer: watch::Sender::new(false) }),
             }),
         }
+    }
+
+    /// As Lambda knows it.
+    pub fn name(&self) -> &str {
+        &self.shared.launch.name
     }
 
     /// Invokes the function and waits for its answer. The invocation goes on when the caller stops waiting.

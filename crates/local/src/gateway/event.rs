@@ -1,5 +1,7 @@
-//! An HTTP request as API Gateway hands it to a function: payload format 2.0 of an HTTP API, and 1.0 of a REST API
-//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
+//! An HTTP request as it is handed to a function: by API Gateway in payload format 2.0 of an HTTP API and 1.0 of a REST
+//! API (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>), by a
+//! function URL (<https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html>), and by a load balancer
+//! (<https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html>).
 
 use std::collections::BTreeMap;
 
@@ -15,6 +17,9 @@ use uuid::Uuid;
 const ACCOUNT_ID: &str = "000000000000";
 const API_ID: &str = "local";
 const DOMAIN_NAME: &str = "local.execute-api.us-east-1.amazonaws.com";
+const FUNCTION_URL_DOMAIN_NAME: &str = "local.lambda-url.us-east-1.on.aws";
+const TARGET_GROUP_ARN: &str =
+    "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/local/0123456789abcdef";
 const SOURCE_IP: &str = "127.0.0.1";
 /// The stage of the REST form; an HTTP API's default stage has no name of its own.
 const REST_STAGE: &str = "prod";
@@ -166,6 +171,45 @@ impl HttpCall {
             "body": body,
             "isBase64Encoded": is_base64,
         })
+    }
+
+    /// The event of a function URL: payload format 2.0 without routes.
+    pub fn function_url_event(&self) -> Value {
+        let mut event = self.http_api_event();
+        event["routeKey"] = "$default".into();
+        event["requestContext"]["routeKey"] = "$default".into();
+        event["requestContext"]["domainName"] = FUNCTION_URL_DOMAIN_NAME.into();
+        if let Some(fields) = event.as_object_mut() {
+            fields.remove("pathParameters");
+        }
+        event
+    }
+
+    /// The event of an Application Load Balancer; whether the target group has `lambda.multi_value_headers.enabled`
+    /// decides which fields there are. Parameters stand as in the request line: a load balancer decodes nothing.
+    pub fn load_balancer_event(&self, has_multi_values: bool) -> Value {
+        let (body, is_base64) = self.body_text();
+        let (headers, mut query) = (self.header_values(), BTreeMap::<_, Vec<_>>::new());
+        for parameter in self.query.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            query.entry(name.to_owned()).or_default().push(value.to_owned());
+        }
+        let mut event = json!({
+            "requestContext": { "elb": { "targetGroupArn": TARGET_GROUP_ARN } },
+            "httpMethod": self.method.as_str(),
+            "path": self.path,
+            // No body is an empty one.
+            "body": body.unwrap_or_default(),
+            "isBase64Encoded": is_base64,
+        });
+        if has_multi_values {
+            event["multiValueHeaders"] = json!(headers);
+            event["multiValueQueryStringParameters"] = json!(query);
+        } else {
+            event["headers"] = last_values(&headers);
+            event["queryStringParameters"] = last_values(&query);
+        }
+        event
     }
 
     fn matched(&self) -> Matched {
@@ -420,6 +464,32 @@ mod tests {
         assert_eq!(event["headers"]["accept"], "text/markdown");
         assert_eq!(event["requestContext"]["path"], "/prod/highlights/r1");
         assert_eq!(event["body"], Value::Null);
+    }
+
+    #[test]
+    fn a_function_url_knows_no_routes() {
+        let event = HttpCall::new(Method::GET, "/highlights/r1?a=1").function_url_event();
+        assert_eq!((&event["version"], &event["routeKey"]), (&json!("2.0"), &json!("$default")));
+        assert_eq!(event["rawPath"], "/highlights/r1");
+        assert_eq!(event["requestContext"]["routeKey"], "$default");
+        assert!(event["requestContext"]["domainName"].as_str().unwrap().contains(".lambda-url."));
+        assert!(event.get("pathParameters").is_none());
+    }
+
+    #[test]
+    fn a_load_balancer_decodes_nothing_and_has_one_form_of_headers() {
+        let call = HttpCall::new(Method::GET, "/highlights?userID=a%20b&userID=c")
+            .header(HeaderName::from_static("x-many"), value("1"))
+            .header(HeaderName::from_static("x-many"), value("2"));
+        let one = call.load_balancer_event(false);
+        assert_eq!((&one["headers"], &one["body"]), (&json!({ "x-many": "2" }), &json!("")));
+        assert_eq!(one["queryStringParameters"], json!({ "userID": "c" }));
+        assert!(one.get("multiValueHeaders").is_none());
+        let many = call.load_balancer_event(true);
+        assert_eq!(many["multiValueHeaders"], json!({ "x-many": ["1", "2"] }));
+        assert_eq!(many["multiValueQueryStringParameters"], json!({ "userID": ["a%20b", "c"] }));
+        assert!(many.get("headers").is_none() && many.get("queryStringParameters").is_none());
+        assert!(many["requestContext"]["elb"]["targetGroupArn"].is_string());
     }
 
     #[test]
