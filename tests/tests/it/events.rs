@@ -19,7 +19,9 @@ async fn every_sample_gets_the_answer_that_its_event_deserves() {
         "request-http-get.json" => http_get(&file).await,
         "request-http-list.json" => http_list(&file).await,
         "request-http-delete.json" => http_delete(&file).await,
-        "request-rest-post.json" => rest_post(&file).await,
+        "request-rest-post.json" => post_by(&file, "bob@example.com").await,
+        "request-alb-post.json" => post_by(&file, "grace@example.com").await,
+        "request-function-url-post.json" => post_by(&file, "heidi@example.com").await,
         "request-direct.json" => direct(&file).await,
         "request-step-functions.json" => step_functions(&file).await,
         "request-eventbridge.json" => event_bridge(&file).await,
@@ -190,13 +192,13 @@ async fn http_delete(file: &str) {
     Answer::of_event(&world.invoke(filled).await.unwrap()).problem(404);
 }
 
-async fn rest_post(file: &str) {
+async fn post_by(file: &str, email: &str) {
     let world = World::start().await;
     let filled = sample(file, &[("{apiToken}", API_TOKEN)]);
     let answer = Answer::of_event(&world.invoke(filled.clone()).await.unwrap());
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
     let id = id_of(&answer.json());
-    assert_eq!(world.wait_for(&id, "READY").await["userEmail"], "bob@example.com");
+    assert_eq!(world.wait_for(&id, "READY").await["userEmail"], email);
     let again = Answer::of_event(&world.invoke(filled).await.unwrap());
     assert_eq!(again.header("idempotent-replayed"), "true");
     assert_eq!(id_of(&again.json()), id);
