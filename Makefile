@@ -20,7 +20,7 @@ HOST_ARCH := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
-tools: $(TOOLS)/.installed $(TOOLS)/checkov/.installed ## what builds and checks, into .tools/, in the versions of tools/
+tools: $(TOOLS)/.installed $(TOOLS)/checkov/.installed $(if $(shell command -v npm),$(TOOLS)/node/.installed) ## what builds and checks, into .tools/, in the versions of tools/
 
 # Made anew when the versions change: a venv that is upgraded in place keeps what nothing needs any more.
 $(TOOLS)/.installed: tools/requirements.txt
@@ -34,6 +34,14 @@ $(TOOLS)/checkov/.installed: tools/checkov.txt $(TOOLS)/.installed
 	rm -rf $(@D)
 	python3 -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+# One example is in Node; where there is no npm, `make test` says that it was not tested.
+$(TOOLS)/node/.installed: tools/package.json $(TOOLS)/.installed
+	rm -rf $(@D)
+	mkdir -p $(@D)
+	cp $< $(@D)
+	npm install --prefix $(@D) --no-package-lock --no-audit --no-fund --silent
 	@touch $@
 
 demo: tools ## one request's whole way, to what Slack and Zendesk show of it, on this machine, with no account
@@ -97,7 +105,7 @@ lint: tools ## formatting and clippy without a warning, and what the dependencie
 # What checkov found is printed if it is anything. It is not to ask its maker's server for more checks.
 template: tools ## template.yaml is valid, checkov finds nothing in it, and SAM builds from it
 	sam validate --lint
-	cfn-lint template.yaml
+	cfn-lint template.yaml examples/*/*.yaml
 	@echo checkov --file template.yaml
 	@found=$$($(TOOLS)/checkov/bin/checkov --file template.yaml --framework cloudformation --quiet --compact --skip-download 2>&1) || \
 	  { printf '%s\n' "$$found"; exit 1; }

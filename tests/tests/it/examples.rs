@@ -19,12 +19,12 @@ use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-const ALICE: &str = "alice@example.com";
-const CHANNEL: &str = "C0123456789";
+pub(super) const ALICE: &str = "alice@example.com";
+pub(super) const CHANNEL: &str = "C0123456789";
 
 #[test]
 fn every_example_is_named_here_and_in_its_readme() {
-    let tests = include_str!("examples.rs");
+    let tests = [include_str!("examples.rs"), include_str!("examples_aws.rs")].concat();
     let readme = example("README.md");
     for file in files(&project().join("examples")) {
         let name = file.strip_prefix(project().join("examples")).unwrap().to_str().unwrap().to_owned();
@@ -251,13 +251,18 @@ fn event_of(entry: &Value) -> Value {
     json!({ "version": "0", "source": entry["Source"], "detail-type": entry["DetailType"], "detail": detail })
 }
 
-/// What an input transformer makes of an event, where its paths lead to strings.
-fn transformed(transformer: &Value, event: &Value) -> String {
+/// What an input transformer makes of an event: a variable is JSON, but between quotes a bare text
+/// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html>).
+pub(super) fn transformed(transformer: &Value, event: &Value) -> String {
     let mut text = transformer["InputTemplate"].as_str().unwrap().to_owned();
     for (name, path) in transformer["InputPathsMap"].as_object().unwrap() {
-        let value = at(event, path.as_str().unwrap());
-        text =
-            text.replace(&format!("<{name}>"), value.as_str().unwrap_or_else(|| panic!("{path}: {event}")));
+        let (value, variable) = (at(event, path.as_str().unwrap()), format!("<{name}>"));
+        assert!(!value.is_null(), "{path}: {event}");
+        while let Some(place) = text.find(&variable) {
+            let is_quoted = text[..place].matches('"').count() % 2 == 1;
+            let put = value.as_str().filter(|_| is_quoted).map_or_else(|| value.to_string(), str::to_owned);
+            text.replace_range(place..place + variable.len(), &put);
+        }
     }
     text
 }
@@ -333,7 +338,7 @@ async fn a_workflow_waits_for_its_highlights_and_goes_on_with_them() {
 }
 
 /// The state that an error of this name leads to.
-fn catcher<'a>(task: &'a Value, error: &str) -> Option<&'a str> {
+pub(super) fn catcher<'a>(task: &'a Value, error: &str) -> Option<&'a str> {
     let catchers = task["Catch"].as_array()?;
     let taken =
         |catcher: &&Value| catcher["ErrorEquals"].as_array().is_some_and(|all| all.contains(&json!(error)));
@@ -341,19 +346,12 @@ fn catcher<'a>(task: &'a Value, error: &str) -> Option<&'a str> {
 }
 
 /// A payload template of the Amazon States Language: names that end in `.$` have a path into the input (`$.`) or the
-/// context (`$$.`), however deep they stand.
-fn filled(template: &Value, input: &Value, context: &Value) -> Value {
+/// context (`$$.`), or `States.Format` with one, however deep they stand.
+pub(super) fn filled(template: &Value, input: &Value, context: &Value) -> Value {
     match template {
         Value::Object(fields) => {
             let field = |(name, value): (&String, &Value)| match (name.strip_suffix(".$"), value.as_str()) {
-                (Some(name), Some(path)) => {
-                    let value = match path.strip_prefix("$$.") {
-                        Some(rest) => at(context, &format!("$.{rest}")),
-                        None => at(input, path),
-                    };
-                    assert!(!value.is_null(), "{path} leads nowhere");
-                    (name.to_owned(), value.clone())
-                }
+                (Some(name), Some(expression)) => (name.to_owned(), evaluated(expression, input, context)),
                 _ => (name.clone(), filled(value, input, context)),
             };
             Value::Object(fields.iter().map(field).collect())
@@ -363,8 +361,22 @@ fn filled(template: &Value, input: &Value, context: &Value) -> Value {
     }
 }
 
+fn evaluated(expression: &str, input: &Value, context: &Value) -> Value {
+    if let Some(arguments) = expression.strip_prefix("States.Format('") {
+        let (text, path) = arguments.strip_suffix(')').unwrap().split_once("', ").unwrap();
+        let value = evaluated(path, input, context);
+        return json!(text.replacen("{}", value.as_str().unwrap(), 1));
+    }
+    let value = match expression.strip_prefix("$$.") {
+        Some(rest) => at(context, &format!("$.{rest}")),
+        None => at(input, expression),
+    };
+    assert!(!value.is_null(), "{expression} leads nowhere");
+    value.clone()
+}
+
 /// What stands at a path as `$.detail.status`.
-fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
+pub(super) fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
     let names = path.strip_prefix("$.").unwrap_or_else(|| panic!("{path} is no path"));
     names.split('.').fold(value, |value, name| &value[name])
 }
@@ -647,7 +659,13 @@ async fn run(
     let mut command = Command::new(if script.ends_with(".py") { "python3" } else { "sh" });
     command.arg(path(script)).args(args).env("API", world.gateway.url()).env("TOKEN", API_TOKEN);
     command.env_remove("http_proxy").env_remove("HTTP_PROXY").env("no_proxy", "127.0.0.1");
-    command.envs(env.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.envs(env.iter().copied());
+    printed_by(command, input).await
+}
+
+/// What a process printed; of one that failed, what it complained.
+pub(super) async fn printed_by(mut command: Command, input: &str) -> Result<String, String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let input = input.to_owned();
     let ended = spawn_blocking(move || {
         let mut process = command.spawn().unwrap();
@@ -662,16 +680,16 @@ async fn run(
 }
 
 /// What a vendor shows, as soon as there is so much.
-async fn messages(world: &World, kind: Kind, count: usize) -> Vec<Message> {
+pub(super) async fn messages(world: &World, kind: Kind, count: usize) -> Vec<Message> {
     world.destinations.wait_for_messages(kind, count).await.unwrap()
 }
 
-fn example(name: &str) -> String {
+pub(super) fn example(name: &str) -> String {
     let path = path(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn path(name: &str) -> PathBuf {
+pub(super) fn path(name: &str) -> PathBuf {
     project().join("examples").join(name)
 }
 

@@ -17,6 +17,7 @@ mod deliveries_silence;
 mod deployed;
 mod events;
 mod examples;
+mod examples_aws;
 mod failures;
 mod forgery;
 mod happy;

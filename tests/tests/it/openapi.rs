@@ -618,7 +618,7 @@ fn shows_text(shown: &str, text: &str) -> bool {
 }
 
 /// One of the tools that `make tools` installs; it runs in the project's folder and reaches this machine alone.
-fn tool(name: &str) -> Command {
+pub(super) fn tool(name: &str) -> Command {
     let path: PathBuf = project().join(".tools/bin").join(name);
     assert!(path.exists(), "{} is not there: make tools", path.display());
     let mut command = Command::new(path);
