@@ -85,6 +85,7 @@ async fn a_client_asks_waits_and_prints(client: &(dyn Fn() -> Command + Sync), i
             ("TOKEN", API_TOKEN),
             ("FUNCTION", world.request.name()),
             ("EVERY", "1"),
+            ("PATIENCE", "20"),
             ("AWS_ENDPOINT_URL_LAMBDA", &lambda.url()),
             ("AWS_REGION", "us-east-1"),
             ("AWS_DEFAULT_REGION", "us-east-1"),
@@ -530,15 +531,14 @@ async fn a_workflow_without_a_token_looks_until_its_highlights_are_there() {
     assert_eq!((retried.retries, retried.states.last().copied()), (1, Some("WithHighlights")));
 
     // 4. What the function refuses ends it by that name, and so does a month's limit.
-    let invalid = execute("two", "", None).await;
-    assert_eq!((invalid.states.last().copied(), invalid.error()), (Some("Mend"), "InvalidRequest"));
+    assert_eq!(execute("two", "", None).await.mended(), "InvalidRequest");
     world.log_rocket.next(Behaviour::status(401));
-    assert_eq!(execute("three", ALICE, None).await.error(), "LogRocketRefused");
+    assert_eq!(execute("three", ALICE, None).await.mended(), "LogRocketRefused");
 
     // 5. LogRocket fails, and it goes on without.
     let failed = execute("four", ALICE, Some(Outcome::Failed)).await;
     assert_eq!(failed.output, Ok(json!({ "userEmail": ALICE, "why": "FAILED" })));
-    assert_eq!(execute("five", ALICE, None).await.error(), "OverBudget");
+    assert_eq!(execute("five", ALICE, None).await.mended(), "OverBudget");
 }
 
 /// The state machine as `sam deploy` makes it, for a world's API.
@@ -558,7 +558,9 @@ struct Ended {
 }
 
 impl Ended {
-    fn error(&self) -> &str {
+    /// The error that was caught, and is to be mended.
+    fn mended(&self) -> &str {
+        assert_eq!(self.states.last(), Some(&"Mend"), "{:?}", self.output);
         self.output.as_ref().map_or_else(|(name, _)| name, |output| panic!("{output}"))
     }
 }
