@@ -20,7 +20,9 @@ HOST_ARCH := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
-tools: $(TOOLS)/.installed $(TOOLS)/checkov/.installed $(if $(shell command -v npm),$(TOOLS)/node/.installed) ## what builds and checks, into .tools/, in the versions of tools/
+# Node's SDK for an example, where there is npm.
+NODE := $(if $(shell command -v npm),$(TOOLS)/node/.installed)
+tools: $(TOOLS)/.installed $(TOOLS)/checkov/.installed $(TOOLS)/ministack/.installed $(NODE) ## what builds and checks, into .tools/, in the versions of tools/
 
 # Made anew when the versions change: a venv that is upgraded in place keeps what nothing needs any more.
 $(TOOLS)/.installed: tools/requirements.txt
@@ -29,8 +31,8 @@ $(TOOLS)/.installed: tools/requirements.txt
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-# checkov wants another boto3 than SAM does, so it has a venv of its own.
-$(TOOLS)/checkov/.installed: tools/checkov.txt $(TOOLS)/.installed
+# checkov and ministack want other versions of boto3 and botocore than SAM does, so each has a venv of its own.
+$(TOOLS)/%/.installed: tools/%.txt $(TOOLS)/.installed
 	rm -rf $(@D)
 	python3 -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<

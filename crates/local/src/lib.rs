@@ -3,6 +3,7 @@ pub mod destinations;
 pub mod gateway;
 pub mod hold;
 pub mod lambda;
+pub mod localhost;
 pub mod logrocket;
 pub mod proxy;
 pub mod secrets;

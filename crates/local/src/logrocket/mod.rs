@@ -25,6 +25,7 @@ pub use self::behaviour::{Answer, Behaviour, Dialect, Outcome, PollAnswer, Shape
 use self::payload::{Subject, payload};
 use crate::choice::Choice;
 use crate::hold::{Gate, Hold};
+use crate::localhost::Localhost;
 use crate::serve::{Server, Tasks, lock, now_ms};
 
 /// How long the waiting methods wait.
@@ -153,6 +154,8 @@ impl LogRocket {
     pub async fn start(options: Options) -> Result<Self, Error> {
         let client = reqwest::Client::builder()
             .no_proxy()
+            // An emulated cloud may name its gateway so.
+            .dns_resolver(Localhost)
             // Nothing local speaks TLS, and to read the system's roots takes a while.
             .tls_certs_only([])
             .redirect(reqwest::redirect::Policy::none())
