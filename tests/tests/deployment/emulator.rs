@@ -3,6 +3,7 @@
 use local::localhost::Localhost;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ use tokio::time::sleep;
 /// As `make tools` puts it there.
 const MINISTACK: &str = ".tools/ministack/bin/ministack";
 const REGION: &str = "us-east-1";
+/// The account's root to the emulator, which looks at no signature of it. Every other principal is held to its policies.
+const ROOT_KEY: &str = "test";
 
 /// A running emulator. Dropping it ends it, and with it the functions that it runs: none outlives its Runtime API.
 pub struct Emulator {
@@ -27,6 +30,12 @@ pub struct Emulator {
 /// What one invocation of a function logged.
 #[derive(Debug)]
 pub struct Invocation(Vec<Value>);
+
+impl Display for Invocation {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        self.0.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
 
 impl Invocation {
     /// Whether it logged that, of whatever request.
@@ -77,6 +86,8 @@ impl Emulator {
         let process = command
             .env("GATEWAY_PORT", port.to_string())
             .env("BIND_HOST", "127.0.0.1")
+            // Functions run by their roles.
+            .env("AUTH", "true")
             .env("TMPDIR", &directory)
             .env("STATE_DIR", directory.join("state"))
             .env("S3_DATA_DIR", directory.join("s3"))
@@ -111,7 +122,7 @@ impl Emulator {
         let ran = ran.unwrap_or_else(|error| panic!("sam, which `make tools` installs: {error}"));
         let printed =
             [ran.stdout, ran.stderr].map(|part| String::from_utf8_lossy(&part).into_owned()).concat();
-        assert!(ran.status.success(), "sam {arguments:?}: {}\n{printed}\n{}", ran.status, self.output());
+        assert!(ran.status.success(), "sam {arguments:?}: {}\n{printed}", ran.status);
         printed
     }
 
@@ -122,25 +133,27 @@ impl Emulator {
         read(target, self.signed(service, request)).await
     }
 
-    /// One call of Lambda.
-    pub async fn lambda(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        let mut request = self.http.request(method, format!("{}/2015-03-31/{path}", self.url));
+    /// One call of a service that speaks REST.
+    pub async fn rest(&self, service: &str, method: Method, path: &str, body: Option<Value>) -> Value {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        read(path, self.signed("lambda", request)).await
+        read(path, self.signed(service, request)).await
     }
 
-    /// One call of CloudFormation about a stack, which answers in XML.
-    pub async fn cloud_formation(&self, action: &str, stack: &str) -> String {
-        let form = [("Action", action), ("StackName", stack), ("Version", "2010-05-15")];
-        let request = self.signed("cloudformation", self.http.post(&self.url).form(&form));
+    /// One call of a service that takes a form and answers in XML.
+    pub async fn query(&self, service: &str, form: &[(&str, &str)]) -> String {
+        let request = self.signed(service, self.http.post(&self.url).form(form));
         let answer = request.send().await.expect("the emulator answers");
-        answer.text().await.expect("the emulator's answer is read")
+        let (status, text) = (answer.status(), answer.text().await.expect("the emulator's answer is read"));
+        assert!(status.is_success(), "{form:?}: {status} {text}");
+        text
     }
 
-    fn signed(&self, service: &str, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        let scope = format!("Credential=local/20260101/{REGION}/{service}/aws4_request");
+    /// As whoever holds the account.
+    pub fn signed(&self, service: &str, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        let scope = format!("Credential={ROOT_KEY}/20260101/{REGION}/{service}/aws4_request");
         request
             .header("x-amz-date", "20260101T000000Z")
             .header("authorization", format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"))
@@ -217,6 +230,9 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.output());
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.directory);
@@ -232,8 +248,8 @@ fn alone(command: &mut Command, directory: &PathBuf, url: &str) {
         .env("HOME", directory)
         .env("AWS_ENDPOINT_URL", url)
         .env("AWS_DEFAULT_REGION", REGION)
-        .env("AWS_ACCESS_KEY_ID", "local")
-        .env("AWS_SECRET_ACCESS_KEY", "local")
+        .env("AWS_ACCESS_KEY_ID", ROOT_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", "none")
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("SAM_CLI_TELEMETRY", "0")
         .env("COLUMNS", "250");
