@@ -51,9 +51,7 @@ async fn story(stack: &Stack) {
 
     // 2. The API lets in who has the generated token. What has no route is request λ's to refuse.
     assert_eq!(stack.call(Method::GET, "/highlights?userID=1", None).await.0, 200);
-    let anonymous =
-        stack.emulator.http.get(format!("{}/highlights?userID=1", stack.outputs["ApiURL"])).send();
-    assert_eq!(anonymous.await.expect("the gateway answers").status(), 401);
+    assert_eq!(stack.call_as_nobody("/highlights?userID=1").await, 401);
     for (method, path, status) in [
         (Method::GET, "/nothing", 404),
         (Method::GET, "/webhooks", 404),
@@ -119,7 +117,26 @@ async fn story(stack: &Stack) {
     assert!(callbacks.iter().all(|callback| callback.status == Some(200)), "{callbacks:#?}");
     assert_eq!(stack.count("FailedEvents").await, 0, "nothing failed to the end");
 
-    // 8. Deleted, the stack leaves the table and what it knows, and nothing else.
+    // 8. Deployed again, for callers whom IAM knows, it keeps what people wrote into the secrets. The gateway turns away
+    //    everybody else, but for LogRocket.
+    stack.update("ApiAuth=iam").await;
+    let secret = stack.secret(&stack.names["DestinationSecret"]).await;
+    assert_eq!(secret["destinations"], stack.destinations.secrets());
+    let token = stack.secret(&stack.names["ApiTokenSecret"]).await;
+    assert_eq!(token["apiToken"], stack.token.as_str());
+    let path = format!("/highlights/{by_http}");
+    for path in [path.as_str(), "/highlights?userID=1", "/highlights/", "/nothing"] {
+        assert_eq!(stack.call_as_nobody(path).await, 403, "{path}");
+    }
+    // The emulator's gateway asks for no signature where there is a token; request λ does.
+    assert_eq!(stack.call(Method::GET, &path, None).await.0, 401);
+    let signed = stack.emulator.http.get(format!("{}{path}", stack.outputs["ApiURL"]));
+    let answer = stack.emulator.signed("execute-api", signed).send().await.expect("the gateway answers");
+    assert_eq!(answer.status(), 200);
+    let forged = stack.call(Method::POST, "/webhook?request=1&attempt=1&token=x", Some(json!({}))).await;
+    assert_eq!(forged.1["title"], "Unauthorized", "webhook λ's own: {}", forged.1);
+
+    // 9. Deleted, the stack leaves the table and what it knows, and nothing else.
     stack.delete().await;
 }
 
@@ -128,6 +145,7 @@ struct Stack {
     log_rocket: LogRocket,
     destinations: Destinations,
     template: Template,
+    parameters: Vec<String>,
     /// The outputs, by name.
     outputs: BTreeMap<String, String>,
     /// What the resources are called, by logical id.
@@ -145,7 +163,7 @@ impl Stack {
         let destinations = Destinations::start(destinations::Options::default()).await.expect("the vendors");
         let attributes = json!({ "QueueName": "source", "Attributes": { "VisibilityTimeout": "180" } });
         emulator.aws("sqs", "AmazonSQS.CreateQueue", attributes).await;
-        let parameters = [
+        let parameters = vec![
             format!("LogRocketAppID={}", log_rocket.app_id()),
             format!("LogRocketAPIKey={}", log_rocket.api_key()),
             format!("LogRocketAPIURL={}", log_rocket.url()),
@@ -154,24 +172,34 @@ impl Stack {
             "AlarmEmail=ops@example.com".to_owned(),
             format!("Architecture={}", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }),
         ];
-        let config = project().join("samconfig.toml");
-        let config = config.to_str().expect("a readable path");
-        let mut arguments = vec!["deploy", "--config-file", config, "--template-file", BUILT];
-        arguments.extend(["--no-confirm-changeset", "--parameter-overrides"]);
-        arguments.extend(parameters.iter().map(String::as_str));
-        emulator.sam(&arguments).await;
+        deploy(&emulator, &parameters).await;
 
         let described = emulator.query("cloudformation", &about_the_stack("DescribeStacks")).await;
         let outputs: BTreeMap<String, String> = members(&described, "OutputKey", "OutputValue");
         let described = emulator.query("cloudformation", &about_the_stack("DescribeStackResources")).await;
         let names = members(&described, "LogicalResourceId", "PhysicalResourceId");
         let template = Template::read(&project().join("template.yaml")).expect("a readable template");
-        let mut stack =
-            Self { emulator, log_rocket, destinations, template, outputs, names, token: String::new() };
+        let mut stack = Self {
+            emulator,
+            log_rocket,
+            destinations,
+            template,
+            parameters,
+            outputs,
+            names,
+            token: String::new(),
+        };
         stack.token = stack.first_token().await;
         stack.write_destinations().await;
         stack.mend_roles().await;
         stack
+    }
+
+    /// Deploys it once more, with one more parameter.
+    async fn update(&self, parameter: &str) {
+        deploy(&self.emulator, &[self.parameters.as_slice(), &[parameter.to_owned()]].concat()).await;
+        let described = self.emulator.query("cloudformation", &about_the_stack("DescribeStacks")).await;
+        assert!(described.contains("<StackStatus>UPDATE_COMPLETE</StackStatus>"), "{described}");
     }
 
     /// By the id that the output's command asks for.
@@ -298,6 +326,12 @@ impl Stack {
         let answer = request.send().await.expect("the gateway answers");
         let (status, text) = (answer.status().as_u16(), answer.text().await.expect("it is read"));
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// The status of a call that says nothing of who makes it.
+    async fn call_as_nobody(&self, path: &str) -> u16 {
+        let answer = self.emulator.http.get(format!("{}{path}", self.outputs["ApiURL"])).send().await;
+        answer.expect("the gateway answers").status().as_u16()
     }
 
     /// Asks by HTTP, and answers the `requestID` of the 202.
@@ -522,6 +556,16 @@ impl Stack {
         let functions = self.emulator.rest("lambda", Method::GET, "/2015-03-31/functions", None).await;
         assert_eq!(functions["Functions"], json!([]), "no function is left");
     }
+}
+
+/// As people do who have what `make deploy` asks for.
+async fn deploy(emulator: &Emulator, parameters: &[String]) {
+    let config = project().join("samconfig.toml");
+    let config = config.to_str().expect("a readable path");
+    let mut arguments = vec!["deploy", "--config-file", config, "--template-file", BUILT];
+    arguments.extend(["--no-confirm-changeset", "--parameter-overrides"]);
+    arguments.extend(parameters.iter().map(String::as_str));
+    emulator.sam(&arguments).await;
 }
 
 fn about_the_stack(action: &str) -> [(&str, &str); 3] {
