@@ -4,14 +4,14 @@
 //! A program of its own: it mostly waits, for the deployed schedule, which comes once a minute.
 
 // A deployment that does something else is a failed test, and says why.
-#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(clippy::expect_used, clippy::panic)]
 
 mod emulator;
 
 use emulator::{Emulator, Invocation};
 use futures::FutureExt;
 use local::destinations::{self, Destinations, Kind};
-use local::logrocket::{Behaviour, LogRocket, Options};
+use local::logrocket::{Behaviour, LogRocket, Options, Outcome};
 use local::template::Template;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep};
 const BUILT: &str = ".aws-sam/check/template.yaml";
 /// As `samconfig.toml` has it.
 const STACK: &str = "galileo-highlights";
-/// Its version, as calls name it.
+/// The version of its API, as calls name it.
 const IAM: &str = "2010-05-08";
 /// For what happens at once.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -72,10 +72,15 @@ async fn story(stack: &Stack) {
 
     // 4. Asked by HTTP, by Step Functions and by a queue; LogRocket calls the deployed webhook; the stream delivers.
     let bus = stack.listen_to_events().await;
-    let by_http = stack.ask(json!([
+    stack.log_rocket.next(Behaviour::manual());
+    let destinations = json!([
         { "type": "eventBridge" }, { "type": "slack", "webhook": "nps" }, { "type": "teams", "webhook": "support" },
-    ]));
-    let by_http = by_http.await;
+    ]);
+    let by_http = stack.ask(destinations).await;
+    let post = stack.log_rocket.posts().pop().expect("a POST");
+    let told =
+        stack.log_rocket.send_callback(&post.logrocket_request_id.expect("taken"), Outcome::Ready).await;
+    assert_eq!(told.expect("the callback is answered"), 200);
     let execution = stack.start_workflow().await;
     stack.send("source", json!({ "userID": "7", "idempotencyKey": "by-queue" })).await;
     stack.until_delivered(&by_http, PATIENCE).await;
@@ -90,9 +95,10 @@ async fn story(stack: &Stack) {
     let workflow = stack.until_workflow_ends(&execution).await;
     assert_eq!(workflow["status"], "SUCCEEDED", "{workflow:#}");
     assert!(workflow["output"].as_str().is_some_and(|output| output.contains("sessions")), "{workflow:#}");
-    let user = stack.call(Method::GET, "/highlights?userID=7", None).await.1;
-    let by_queue = user["requests"][0]["requestID"].as_str().expect("a request of the queue").to_owned();
-    stack.until_ready(&by_queue, PATIENCE).await;
+    let look = async || stack.call(Method::GET, "/highlights?userID=7", None).await.1;
+    let by_queue = stack.until(PATIENCE, look, |user| user["requests"][0]["status"] == "READY").await;
+    assert_eq!(by_queue["requests"].as_array().map(Vec::len), Some(1), "{by_queue}");
+    assert_eq!(by_queue["requests"][0]["status"], "READY", "{by_queue}");
 
     // 5. Webhook λ was handed the outcomes and no other write.
     stack.assert_filtered(&by_http).await;
@@ -159,7 +165,9 @@ impl Stack {
         let built = project().join(BUILT);
         assert!(built.is_file(), "{BUILT} is what is deployed; `make template` builds it");
         let emulator = Emulator::start().await;
-        let log_rocket = LogRocket::start(Options::default()).await.expect("LogRocket");
+        // Its id of a request is written down by then.
+        let options = Options { callback_after: Duration::from_secs(2), ..Options::default() };
+        let log_rocket = LogRocket::start(options).await.expect("LogRocket");
         let destinations = Destinations::start(destinations::Options::default()).await.expect("the vendors");
         let attributes = json!({ "QueueName": "source", "Attributes": { "VisibilityTimeout": "180" } });
         emulator.aws("sqs", "AmazonSQS.CreateQueue", attributes).await;
@@ -365,7 +373,9 @@ impl Stack {
     async fn is_delivered(&self, id: &str, patience: Duration) -> bool {
         let delivered = |request: &Value| {
             let all = request["deliveries"].as_array();
-            all.is_some_and(|all| all.iter().all(|delivery| delivery["status"] == "DELIVERED"))
+            all.is_some_and(|all| {
+                !all.is_empty() && all.iter().all(|delivery| delivery["status"] == "DELIVERED")
+            })
         };
         delivered(&self.until(patience, async || self.read(id).await, delivered).await)
     }
