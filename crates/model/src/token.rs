@@ -10,8 +10,8 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-/// The keys that callback tokens and the links to pages are made with: the first signs, all of them verify, so that a key can be
-/// rotated while callbacks are under way.
+/// The keys that callback tokens and the links to pages are made with: the first signs, all of them verify, so that a
+/// key can be rotated while callbacks are under way.
 #[derive(Clone, Debug)]
 pub struct CallbackKeys(Vec<SecretSlice<u8>>);
 
