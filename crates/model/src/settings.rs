@@ -6,7 +6,7 @@ use crate::rules::Rules;
 use secrecy::SecretString;
 use std::str::FromStr;
 use std::time::Duration;
-use url::Url;
+use url::{Host, Url};
 
 /// A variable that is missing or cannot be used; one line that names it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -201,13 +201,17 @@ impl Environment<'_> {
         }
     }
 
-    /// A URL that people are shown links below.
+    /// A URL that people are shown links below. Who has such a link sees what it shows, so that it is `https` wherever it
+    /// leaves the machine.
     fn page_url(&self, variable: &'static str, default: Option<&str>) -> Result<Option<Url>, BadSetting> {
         let Some(text) = self.get(variable).or_else(|| default.map(str::to_owned)) else { return Ok(None) };
         let allow_private = self.allow_private()?;
         Url::parse(&text)
             .ok()
-            .filter(|url| url.scheme() == "https" || (allow_private && url.scheme() == "http"))
+            .filter(|url| {
+                let may_be_plain = allow_private || is_on_this_machine(url);
+                url.scheme() == "https" || (may_be_plain && url.scheme() == "http")
+            })
             .filter(|url| url.query().is_none() && url.fragment().is_none())
             .filter(|url| url.username().is_empty() && url.password().is_none())
             .map(Some)
@@ -301,6 +305,16 @@ fn bad(variable: &'static str, problem: &str) -> BadSetting {
     BadSetting { variable, problem: problem.to_owned() }
 }
 
+/// Names below `localhost`, and loopback (RFC 6761, 6.3).
+fn is_on_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,6 +366,8 @@ mod tests {
             ("LOGROCKET_APP_URL", "https://app.logrocket.com/?a=b"),
             ("LOGROCKET_APP_URL", "https://user@app.logrocket.com"),
             ("PUBLIC_URL", "http://highlights.example.com"),
+            ("PUBLIC_URL", "http://localhost.example.com"),
+            ("PUBLIC_URL", "http://10.0.0.1"),
             ("PUBLIC_URL", "https://highlights.example.com?a=b"),
             ("VIEW_LINK_DAYS", "0"),
             ("VIEW_LINK_DAYS", "91"),
@@ -378,6 +394,18 @@ mod tests {
         let app_url = ("LOGROCKET_APP_URL", "http://127.0.0.1:8000");
         let settings = read(&[app_url, ("ALLOW_PRIVATE_DESTINATIONS", "true")]).unwrap();
         assert_eq!(settings.shared.log_rocket_app_url.as_str(), "http://127.0.0.1:8000/");
+    }
+
+    #[test]
+    fn what_does_not_leave_the_machine_may_be_on_http() {
+        for url in [
+            "http://x1.execute-api.localhost:4566/",
+            "http://localhost/",
+            "http://127.0.0.1/",
+            "http://[::1]/",
+        ] {
+            assert_eq!(read(&[("PUBLIC_URL", url)]).unwrap().shared.public_url.unwrap().as_str(), url);
+        }
     }
 
     #[test]
