@@ -33,7 +33,10 @@ pub fn request(bytes: &[u8]) {
         }
     }
     // Escapes make a URL longer than a caller may write one.
-    let is_long = |destination: &Destination| matches!(&destination.target, Target::Webhook { url } if url.len() > 2_000);
+    let is_long = |destination: &Destination| match &destination.target {
+        Target::Webhook { url } => url.len() > 2_000,
+        _ => false,
+    };
     if request.destinations.iter().any(is_long) {
         return;
     }

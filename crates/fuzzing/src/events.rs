@@ -16,28 +16,26 @@ pub fn request_event(bytes: &[u8]) {
     let text = as_text(bytes);
     let Ok(payload) = serde_json::from_str::<&RawValue>(&text) else { return };
     let Ok(event) = Event::read(payload) else { return };
+    let records = |messages: &[Message], record: fn(&Message) -> Value| {
+        json!({ "Records": messages.iter().map(record).collect::<Value>() }).to_string()
+    };
     let again = match &event {
         Event::Http(_) | Event::UnreadableHttp => return,
         Event::Direct(body) => return assert_eq!(body.get(), payload.get()),
-        Event::Job(job) => json!({ "job": job }),
-        Event::Sqs(messages) => {
-            let record = |message: &Message| json!({ "eventSource": "aws:sqs", "messageId": message.id, "body": message.body });
-            json!({ "Records": messages.iter().map(record).collect::<Value>() })
-        }
-        Event::Sns(messages) => {
-            let record = |message: &Message| {
-                let sns = json!({ "MessageId": message.id, "Message": message.body });
-                json!({ "EventSource": "aws:sns", "Sns": sns })
-            };
-            json!({ "Records": messages.iter().map(record).collect::<Value>() })
-        }
-        Event::EventBridge(message) => {
-            let detail: &RawValue = serde_json::from_str(&message.body).unwrap();
-            let detail = json!(detail);
-            json!({ "id": message.id, "detail-type": "", "detail": detail })
+        Event::Job(job) => json!({ "job": job }).to_string(),
+        Event::Sqs(messages) => records(
+            messages,
+            |Message { id, body }| json!({ "eventSource": "aws:sqs", "messageId": id, "body": body }),
+        ),
+        Event::Sns(messages) => records(
+            messages,
+            |Message { id, body }| json!({ "EventSource": "aws:sns", "Sns": { "MessageId": id, "Message": body } }),
+        ),
+        // The body as it is: numbers may be in it that no type holds.
+        Event::EventBridge(Message { id, body }) => {
+            format!(r#"{{"id":{},"detail-type":"","detail":{body}}}"#, json!(id))
         }
     };
-    let again = again.to_string();
     let read = Event::read(serde_json::from_str(&again).unwrap()).unwrap();
     match (&event, &read) {
         (Event::Job(job), Event::Job(same)) => assert_eq!(job, same),
@@ -45,9 +43,7 @@ pub fn request_event(bytes: &[u8]) {
             assert_same(messages, same);
         }
         (Event::EventBridge(message), Event::EventBridge(same)) => {
-            assert_eq!(message.id, same.id);
-            let of = |message: &Message| serde_json::from_str::<Value>(&message.body).unwrap();
-            assert_eq!(of(message), of(same));
+            assert_same(std::slice::from_ref(message), std::slice::from_ref(same));
         }
         _ => panic!("another kind of {again}"),
     }

@@ -44,9 +44,6 @@ const MEASURES: [Measure; 4] = [
     |document| json!({ "body": render::card::body(document) }).to_string().len(),
 ];
 
-/// Six containers, a URL and a character take about this much at the most.
-const ROOM_FOR_ANY_LEAF: usize = 300;
-
 /// A limit, [`BETWEEN`], and highlights: they come in parts of at most that, and nothing is lost.
 pub fn split(bytes: &[u8]) {
     let text = as_text(bytes);
@@ -58,7 +55,7 @@ pub fn split(bytes: &[u8]) {
     let longest = longest.iter().map(String::len).max().unwrap_or(0);
     for measure in MEASURES {
         for part in split_judge::parts(&document, max, measure) {
-            let fits = max < ROOM_FOR_ANY_LEAF + longest * 2 || measure(&part) <= max;
+            let fits = max < split_judge::ROOM_FOR_A_CHARACTER + longest * 2 || measure(&part) <= max;
             assert!(fits, "{} > {max}: {:?}", measure(&part), render::markdown::write(&part));
         }
     }

@@ -3,6 +3,9 @@
 use crate::{shown, solid, with_links};
 use model::render::{Document, markdown, parse, split};
 
+/// Six quotes or lists in each other and one character, linked, take less than this in any target's unit.
+pub const ROOM_FOR_A_CHARACTER: usize = 500;
+
 /// The input read as Markdown.
 pub fn document(input: &str) -> Document {
     with_links(|links| parse::markdown(input, links))

@@ -4,7 +4,7 @@
 
 mod shared;
 
-use judges::split::{document, parts};
+use judges::split::{ROOM_FOR_A_CHARACTER, document, parts};
 use judges::with_links;
 use model::render::split::split;
 use model::render::{Block, Document, card, html, markdown, parse, slack, text};
@@ -27,7 +27,7 @@ proptest! {
     #[test]
     fn any_document_in_parts_of_any_size(
         pieces in prop::collection::vec(piece(), 0..40),
-        max in 0..400_usize,
+        max in 0..800_usize,
     ) {
         let document = document(&pieces.concat());
         let measures: [fn(&Document) -> usize; 4] = [
@@ -38,8 +38,8 @@ proptest! {
         ];
         for measure in measures {
             for part in parts(&document, max, measure) {
-                // Six containers, a URL and a character take about this much at the most.
-                prop_assert!(max < 300 || measure(&part) <= max, "{} > {max}: {:?}", measure(&part), markdown::write(&part));
+                let fits = max < ROOM_FOR_A_CHARACTER || measure(&part) <= max;
+                prop_assert!(fits, "{} > {max}: {:?}", measure(&part), markdown::write(&part));
             }
         }
     }
