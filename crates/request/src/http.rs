@@ -215,10 +215,8 @@ async fn redeliver(app: &App, request: &Request, id: &str) -> Result<Response<Bo
 
 /// Makes failed deliveries due again. 202 if there were any, else 200; and the request as it is then.
 pub async fn make_due(app: &App, record: Record) -> Result<(StatusCode, Record), Problem> {
-    let (now, opened) = (clock::now(), record.created_at);
-    // Not those of another request, which took the place of this one meanwhile.
-    let rule = |record: &Record| record.redeliver(now).filter(|_| record.created_at == opened);
-    let redelivered = app.table.change(record, rule).await;
+    let now = clock::now();
+    let redelivered = app.table.change(record, |record| record.redeliver(now)).await;
     let (answer, record) = match redelivered.map_err(|error| table_unavailable(&error))? {
         Changed::Written(record) => (StatusCode::ACCEPTED, *record),
         Changed::Unchanged(record) => (StatusCode::OK, *record),
