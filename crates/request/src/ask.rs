@@ -124,12 +124,10 @@ impl App {
         else {
             return Ok(None);
         };
-        let version = found.version;
         match self.join(found, &new.destinations).await {
-            Ok(record) => {
+            Ok((record, joined)) => {
                 metrics::count(Count::AskedAgain);
                 let (id, status) = (record.request_id.as_str(), record.status.as_str());
-                let joined = record.version > version;
                 tracing::info!(requestID = id, status, joined, "a recent request was found");
                 let asked = Asked { summary: Summary::from(&record), how: How::Found };
                 Ok(Some(Prepared::Answered(Box::new(asked))))
@@ -163,12 +161,9 @@ impl App {
             .into_iter()
             .filter(|destination| matches!(destination.target, Target::StepFunctions { .. }))
             .collect();
-        let version = twin.version;
-        let record = self.join(twin, &tokens).await?;
+        let (record, joined) = self.join(twin, &tokens).await?;
         metrics::count(Count::AskedAgain);
-        // Joined: another destination hears of it, or somebody was promised an outcome that may yet be refused.
-        let (id, status, joined) =
-            (record.request_id.as_str(), record.status.as_str(), record.version > version);
+        let (id, status) = (record.request_id.as_str(), record.status.as_str());
         tracing::info!(requestID = id, status, joined, "asked again");
         let asked = Asked { summary: Summary::from(&record), how: How::Replayed };
         Ok(Prepared::Answered(Box::new(asked)))
@@ -195,14 +190,17 @@ impl App {
         }
     }
 
-    async fn join(&self, record: Record, more: &[Destination]) -> Result<Record, Problem> {
+    /// Answers the record, and whether it changed by that: another destination hears of it, or somebody was promised an
+    /// outcome that may yet be refused.
+    async fn join(&self, record: Record, more: &[Destination]) -> Result<(Record, bool), Problem> {
         let (now, rules) = (clock::now(), &self.settings.shared.rules);
         record
             .join(more, now, rules)
             .map_err(|too_many| Problem::new(Kind::Invalid, format!("{too_many}.")))?;
         let rule = |record: &Record| record.join(more, now, rules).ok().flatten();
         match self.table.change(record, rule).await.map_err(|error| table_unavailable(&error))? {
-            Changed::Written(record) | Changed::Unchanged(record) => Ok(*record),
+            Changed::Written(record) => Ok((*record, true)),
+            Changed::Unchanged(record) => Ok((*record, false)),
             Changed::OverBudget | Changed::Gone => Err(deleted_meanwhile()),
         }
     }
