@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 /// Of an invocation that has just time enough to begin a delivery: a destination is waited for half of it.
 const SHORT: Duration = Duration::from_secs(7);
 
-/// As a function is deployed: nothing is at a private address, and so no page is.
-const DEPLOYED: [(&str, &str); 2] = [("ALLOW_PRIVATE_DESTINATIONS", ""), ("PUBLIC_URL", "")];
+/// As a function is deployed: nothing is at a private address.
+const DEPLOYED: [(&str, &str); 1] = [("ALLOW_PRIVATE_DESTINATIONS", "")];
 
 fn to(urls: &[String]) -> Value {
     let hooks = urls.iter().map(|url| json!({ "type": "webhook", "url": url }));
