@@ -233,9 +233,26 @@ async fn the_budget_is_read_once_a_sweep_and_only_where_there_is_one() {
 
 #[tokio::test]
 async fn more_values_than_a_line_takes_are_told_in_several() {
-    let world = World::start().await;
+    // All by one sweep: on a machine that is busy the table may be too slow for it, then in another world.
+    let mut swept = Value::Null;
+    for _ in 0..4 {
+        let world = World::start().await;
+        swept = deliver_by_one_sweep(&world, 110).await;
+        if swept["delivered"] == 110 {
+            world.metric_of("TimeToDelivered", &OF_WEBHOOK, 110).await;
+            world.assert_count("Delivered", &OF_WEBHOOK, 110).await;
+            world.lines().iter().filter(|line| is_of_metrics(line)).for_each(assert_embedded);
+            assert!(world.lines().iter().all(|line| line["level"] != "ERROR"));
+            return;
+        }
+    }
+    panic!("no sweep delivered all: {swept}");
+}
+
+/// So many requests, which are READY when webhook λ sweeps; answers what the sweep did.
+async fn deliver_by_one_sweep(world: &World, requests: usize) -> Value {
     let mut ids = Vec::new();
-    for n in 0..110 {
+    for n in 0..requests {
         world.log_rocket.next(Behaviour::manual());
         let body = json!({ "userID": n.to_string(), "webhookURL": world.hook("crm") });
         ids.push(world.ask(body).await);
@@ -243,13 +260,7 @@ async fn more_values_than_a_line_takes_are_told_in_several() {
     for id in &ids {
         assert_eq!(world.tell(id, 1, Outcome::Ready).await, 200);
     }
-    // One sweep, where the table is quick enough for it.
-    for id in &ids {
-        world.sweep_until_delivered(id).await;
-    }
-    world.metric_of("TimeToDelivered", &OF_WEBHOOK, 110).await;
-    world.assert_count("Delivered", &OF_WEBHOOK, 110).await;
-    world.lines().iter().filter(|line| is_of_metrics(line)).for_each(assert_embedded);
+    world.sweep_deliveries().await
 }
 
 /// An alarm for a metric that nobody tells would never be heard; a graph of one stays empty.
