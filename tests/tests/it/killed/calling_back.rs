@@ -34,29 +34,27 @@ async fn ready() {
 
 #[tokio::test]
 async fn failed_and_to_be_tried_again() {
-    let path = Path { name: "a callback FAILED", ..CALLED };
-    let arrange = async |world: &World| {
-        world.log_rocket.next(failed());
-        warmed(world).await
-    };
-    let tell = async |world: &World, id: &str| tell_attempt(world, id, 1, Outcome::Failed).await;
-    everywhere(&path, arrange, tell).await;
+    fails(&Path { name: "a callback FAILED", ..CALLED }).await;
 }
 
 #[tokio::test]
 async fn failed_for_the_last_time() {
-    let path = Path {
+    fails(&Path {
         name: "a callback FAILED of the last attempt",
         changes: &[("MAX_ATTEMPTS", "1")],
         ends: &["FAILED LOGROCKET_FAILED"],
         ..CALLED
-    };
+    })
+    .await;
+}
+
+async fn fails(path: &Path) {
     let arrange = async |world: &World| {
         world.log_rocket.next(failed());
         warmed(world).await
     };
     let tell = async |world: &World, id: &str| tell_attempt(world, id, 1, Outcome::Failed).await;
-    everywhere(&path, arrange, tell).await;
+    everywhere(path, arrange, tell).await;
 }
 
 #[tokio::test]
