@@ -60,6 +60,24 @@ async fn a_request_is_accepted_though_logrocket_is_slow_and_its_answer_cannot_be
 }
 
 #[tokio::test]
+async fn what_another_version_wrote_into_a_record_is_passed_over_and_stays() {
+    let world = World::start().await;
+    world.log_rocket.next(Behaviour::manual());
+    let id = world.ask(json!({ "userID": "1", "webhookURL": world.hook("it") })).await;
+
+    // 1. A later version knows more; an earlier one did not know what is there only where it is needed.
+    let later = json!({ "M": { "of": { "S": "a later version" } } });
+    world.damage(&id, "later", later).await;
+    assert!(world.item(&id).get("promised").is_none());
+
+    // 2. It is read, taken in, claimed and delivered, and what is not known of it is left alone.
+    assert_eq!(world.tell(&id, 1, Outcome::Ready).await, 200);
+    assert_eq!(world.sweep_until_delivered(&id).await[0]["status"], "DELIVERED");
+    assert_eq!(world.read(&id).await["status"], "READY");
+    assert_eq!(world.item(&id)["later"], json!({ "of": "a later version" }));
+}
+
+#[tokio::test]
 async fn who_joins_a_request_that_is_then_refused_is_delivered_the_failure() {
     let world = World::start().await;
     let held = world.log_rocket.hold_next_post();
