@@ -12,3 +12,4 @@ pub mod outgoing;
 pub mod secrets;
 pub mod table;
 pub mod telemetry;
+pub mod tls;

@@ -9,6 +9,7 @@
 //! points later does not matter. Only HTTP/1.1 is spoken, so that no connection serves a second host by its
 //! certificate.
 
+use crate::tls::Tls;
 use model::address::{is_public, spelt_out};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{AUTHORIZATION, HeaderName, RETRY_AFTER};
@@ -102,18 +103,23 @@ pub enum Forbidden {
 
 impl Outgoing {
     /// For LogRocket, and for the URLs that an operator configured.
-    pub fn trusted() -> Result<Self, reqwest::Error> {
-        Ok(Self { client: builder().build()?, guard: None })
+    pub fn trusted(tls: &Tls) -> Result<Self, reqwest::Error> {
+        Ok(Self { client: builder(tls).build()?, guard: None })
     }
 
     /// For the URLs that callers give: `https` to public addresses, and no credentials. `allow_private` is for local
     /// runs, where `http` and private addresses are taken too; but on the port that `runtime_api` names
     /// (`AWS_LAMBDA_RUNTIME_API`, `host:port` or a URL), only public addresses are ever called.
-    pub fn guarded(allow_private: bool, runtime_api: Option<&str>) -> Result<Self, reqwest::Error> {
-        Self::guarded_by(SystemLookup, is_public, allow_private, runtime_api)
+    pub fn guarded(
+        tls: &Tls,
+        allow_private: bool,
+        runtime_api: Option<&str>,
+    ) -> Result<Self, reqwest::Error> {
+        Self::guarded_by(tls, SystemLookup, is_public, allow_private, runtime_api)
     }
 
     fn guarded_by(
+        tls: &Tls,
         lookup: impl Resolve + 'static,
         is_public: fn(IpAddr) -> bool,
         allow_private: bool,
@@ -126,12 +132,22 @@ impl Outgoing {
                 tracing::warn!("AWS_LAMBDA_RUNTIME_API cannot be read: no private address is called");
                 None
             }
-            runtime_port => Some(Local { client: builder().build()?, runtime_port: runtime_port.flatten() }),
+            runtime_port => {
+                Some(Local { client: builder(tls).build()?, runtime_port: runtime_port.flatten() })
+            }
         };
         Ok(Self {
-            client: builder().dns_resolver(resolver).build()?,
+            client: builder(tls).dns_resolver(resolver).build()?,
             guard: Some(Guard { is_public, local }),
         })
+    }
+
+    /// Connects to the host of a URL, for the calls to come; whether it can be had is for those to find out. It asks for
+    /// nothing but the top of the site, and nobody is named: a connection is made only by a request.
+    pub async fn connect(&self, url: &str) {
+        let Ok(site) = Url::parse(url).and_then(|url| url.join("/")) else { return };
+        // Read to the end of its empty body, the connection is free again.
+        let _ = self.send(self.client.head(site), 1, CONNECT_TIMEOUT).await;
     }
 
     /// Begins a request. Only [`Outgoing::send`] may send it: its own `send` checks less.
@@ -206,10 +222,16 @@ impl Outgoing {
     }
 }
 
-fn builder() -> ClientBuilder {
-    Client::builder()
+fn builder(tls: &Tls) -> ClientBuilder {
+    idle_shortly(tls)
         .user_agent(concat!("galileo-highlights/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
+}
+
+/// What every client here is: its connections are kept, but not for long, and where it is sent it goes.
+pub(crate) fn idle_shortly(tls: &Tls) -> ClientBuilder {
+    Client::builder()
+        .tls_backend_preconfigured(tls.config())
         .pool_idle_timeout(IDLE_TIMEOUT)
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())

@@ -15,6 +15,7 @@ use crate::telemetry::chain;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_types::body::SdkBody;
 use model::id::RequestId;
 use model::record::Record;
 use model::time::Time;
@@ -59,6 +60,21 @@ impl fmt::Debug for TableError {
 impl Table {
     pub fn new(config: &SdkConfig, name: impl Into<String>, monthly_limit: Option<u64>) -> Self {
         Self { client: Client::new(config), name: name.into(), monthly_limit }
+    }
+
+    /// Makes the connection and whatever else a first call makes, for the calls to come. Whether the table can be had is
+    /// for those to find out. What is sent is a read without its content, a `GET` of the endpoint: DynamoDB says that it
+    /// is healthy, and no operation is counted, allowed or paid for.
+    pub async fn connect(&self) {
+        let read = self.client.get_item().table_name(&self.name).key(KEY, AttributeValue::S(String::new()));
+        let greeting = read.customize().mutate_request(|request| {
+            let _ = request.set_method("GET");
+            *request.body_mut() = SdkBody::empty();
+            for header in ["content-length", "content-type", "x-amz-target"] {
+                request.headers_mut().remove(header);
+            }
+        });
+        let _ = greeting.send().await;
     }
 
     /// The record of this id, if its retention is not over.

@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn client() -> reqwest::Client {
-        reqwest::Client::builder().no_proxy().build().unwrap()
+        crate::client().build().unwrap()
     }
 
     #[tokio::test]

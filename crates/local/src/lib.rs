@@ -1,4 +1,5 @@
 mod choice;
+mod client;
 pub mod destinations;
 pub mod gateway;
 pub mod hold;
@@ -11,3 +12,5 @@ mod serve;
 pub mod stream;
 pub mod table;
 pub mod template;
+
+pub use client::client;

@@ -1,6 +1,9 @@
 //! A proxy that counts calls and breaks those it is told to: between a function and the table, or anything else that
 //! speaks HTTP/1.1.
 //!
+//! A greeting is no call: `HEAD /`, or a `GET /` that names no operation, is how a function connects ahead. It is passed on,
+//! neither counted nor broken.
+//!
 //! Headers and bodies pass unchanged, so a signed call stays signed. A call that was held goes on when it is released
 //! even if its caller died meanwhile, as bytes do that are on the wire.
 
@@ -155,13 +158,8 @@ pub enum Point {
 impl Proxy {
     /// Passes calls on to `upstream`, a base URL without a path.
     pub async fn start(upstream: impl Into<String>) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            // Nothing local speaks TLS, and to read the system's roots takes a while.
-            .tls_certs_only([])
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(Error::Client)?;
+        let client =
+            crate::client().redirect(reqwest::redirect::Policy::none()).build().map_err(Error::Client)?;
         let relay = Relay(Arc::new(Shared {
             upstream: upstream.into().trim_end_matches('/').to_owned(),
             client,
@@ -344,6 +342,10 @@ struct Passed {
     body: Bytes,
 }
 
+const GREETINGS: [&str; 2] = ["HEAD /", "GET /"];
+/// The place of a call that is not kept.
+const NOT_KEPT: usize = usize::MAX;
+
 async fn pass(
     State(relay): State<Relay>,
     method: Method,
@@ -351,13 +353,12 @@ async fn pass(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let call = Call {
-        at_ms: now_ms(),
-        operation: operation(&method, &uri, &headers),
-        body: body.clone(),
-        upstream: None,
-        status: None,
-    };
+    let operation = operation(&method, &uri, &headers);
+    if GREETINGS.contains(&operation.as_str()) {
+        let request = Passed { method, uri, headers: end_to_end(&headers), body };
+        return relay.forward(NOT_KEPT, request).await;
+    }
+    let call = Call { at_ms: now_ms(), operation, body: body.clone(), upstream: None, status: None };
     let effect = relay.effect_on(&call);
     let index = {
         let mut calls = lock(&relay.0.calls);

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     async fn ask(manager: &SecretsManager, id: &str) -> Result<(u16, Value), reqwest::Error> {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::client().build().unwrap();
         let request = client
             .post(manager.url())
             .header("x-amz-target", "secretsmanager.GetSecretValue")

@@ -147,7 +147,7 @@ mod tests {
     #[tokio::test]
     async fn a_cut_closes_the_connection_without_an_answer() {
         let server = server().await;
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::client().build().unwrap();
 
         let error = client.get(server.url() + "/cut").send().await.unwrap_err();
         assert!(!error.is_timeout() && !error.is_connect(), "{error:?}");
@@ -159,7 +159,7 @@ mod tests {
     #[tokio::test]
     async fn dropping_the_handle_frees_the_port_and_ends_requests_that_run() {
         let server = server().await;
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::client().build().unwrap();
         let never = tokio::spawn(client.get(server.url() + "/never").send());
         tokio::time::sleep(Duration::from_millis(50)).await;
 

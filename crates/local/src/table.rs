@@ -268,7 +268,7 @@ pub(crate) mod tests {
 
     /// One call of DynamoDB's HTTP API, as the SDK makes it.
     pub(crate) async fn call(table: &Table, operation: &str, body: Value) -> (u16, Value) {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::client().build().unwrap();
         let scope = "Credential=local/20260101/eu-central-1/dynamodb/aws4_request";
         let response = client
             .post(table.endpoint())

@@ -5,6 +5,7 @@ use aws::clock;
 use aws::function;
 use aws::secrets::{Secrets, SecretsError};
 use aws::table::{Table, TableError};
+use aws::tls::Tls;
 use aws_config::SdkConfig;
 use lambda_runtime::Context;
 use model::problem::{Kind, Problem};
@@ -30,18 +31,23 @@ pub struct App {
 }
 
 impl App {
-    /// Builds the clients and fetches the secrets. Secrets that cannot be had yet are no reason to stop: the
-    /// invocations that need them try again, and say so.
-    pub async fn start(settings: RequestSettings, config: &SdkConfig) -> Result<Self, reqwest::Error> {
+    /// Builds the clients, fetches the secrets, and connects to the table and to LogRocket: before its first invocation
+    /// a function has whole processors, afterwards a part of one. Secrets that cannot be had yet are no reason to stop:
+    /// the invocations that need them try again, and say so.
+    pub async fn start(
+        settings: RequestSettings,
+        config: &SdkConfig,
+        tls: &Tls,
+    ) -> Result<Self, reqwest::Error> {
         let shared = &settings.shared;
         let app = Self {
             table: Table::new(config, shared.table_name.clone(), settings.monthly_request_limit),
             secrets: Secrets::new(&shared.secrets, config, SecretDocument::for_request),
-            log_rocket: LogRocket::new(&settings.log_rocket_api_url, &shared.app)?,
+            log_rocket: LogRocket::new(tls, &settings.log_rocket_api_url, &shared.app)?,
             settings,
         };
         // An error has been logged and is met again by whoever needs the secrets.
-        let _ = app.secrets().await;
+        let _ = tokio::join!(app.secrets(), app.table.connect(), app.log_rocket.connect());
         Ok(app)
     }
 

@@ -3,6 +3,7 @@
 use aws::clock;
 use aws::outgoing::{Answer, Outgoing, SendError};
 use aws::telemetry::chain;
+use aws::tls::Tls;
 use model::answer::{PollAnswer, PostAnswer, Refusal};
 use model::request::{Question, Subject};
 use model::settings::App;
@@ -25,10 +26,15 @@ pub struct LogRocket {
 }
 
 impl LogRocket {
-    pub fn new(api_url: &str, app: &App) -> Result<Self, reqwest::Error> {
+    pub fn new(tls: &Tls, api_url: &str, app: &App) -> Result<Self, reqwest::Error> {
         let (org, app) = app.org_and_app();
         let url = format!("{api_url}/v1/orgs/{org}/apps/{app}/highlights");
-        Ok(Self { outgoing: Outgoing::trusted()?, url })
+        Ok(Self { outgoing: Outgoing::trusted(tls)?, url })
+    }
+
+    /// Connects, for the calls to come.
+    pub async fn connect(&self) {
+        self.outgoing.connect(&self.url).await;
     }
 
     /// Asks for highlights, to be posted to `callback_url`.

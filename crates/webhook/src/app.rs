@@ -4,6 +4,7 @@ use crate::destinations::Vendors;
 use aws::clock;
 use aws::secrets::Secrets;
 use aws::table::Table;
+use aws::tls::Tls;
 use aws_config::SdkConfig;
 use model::secrets::{SecretDocument, WebhookSecrets};
 use model::settings::WebhookSettings;
@@ -16,20 +17,22 @@ pub struct App {
 }
 
 impl App {
-    /// Builds the clients and fetches the secrets. Secrets that cannot be had yet are no reason to stop: the
-    /// invocations that need them try again, and say so.
-    pub async fn start(settings: WebhookSettings, config: SdkConfig) -> Result<Self, reqwest::Error> {
+    /// Builds the clients, fetches the secrets, and connects to the table: before its first invocation a function has
+    /// whole processors, afterwards a part of one. Secrets that cannot be had yet are no reason to stop: the invocations
+    /// that need them try again, and say so.
+    pub async fn start(
+        settings: WebhookSettings,
+        config: SdkConfig,
+        tls: &Tls,
+    ) -> Result<Self, reqwest::Error> {
         let shared = &settings.shared;
         let secrets = Secrets::new(&shared.secrets, &config, SecretDocument::for_webhook);
-        if let Err(error) = secrets.get(clock::now()).await {
+        // No POST is made here, so the budget is not this function's.
+        let table = Table::new(&config, shared.table_name.clone(), None);
+        let (fetched, ()) = tokio::join!(secrets.get(clock::now()), table.connect());
+        if let Err(error) = fetched {
             tracing::error!(error = aws::telemetry::chain(&error), "the secrets cannot be had");
         }
-        Ok(Self {
-            // No POST is made here, so the budget is not this function's.
-            table: Table::new(&config, shared.table_name.clone(), None),
-            secrets,
-            vendors: Vendors::new(&settings, config)?,
-            settings,
-        })
+        Ok(Self { table, secrets, vendors: Vendors::new(&settings, config, tls)?, settings })
     }
 }

@@ -20,6 +20,7 @@ mod zendesk;
 pub use failure::{Decision, Failure};
 
 use aws::outgoing::{Answer, Outgoing};
+use aws::tls::Tls;
 use aws_config::SdkConfig;
 use aws_sdk_eventbridge::error::{ProvideErrorMetadata, SdkError};
 use failure::{AwsError, retry_after, said, secret_pieces};
@@ -80,10 +81,10 @@ pub struct Handover<'a> {
 }
 
 impl Vendors {
-    pub fn new(settings: &WebhookSettings, config: SdkConfig) -> Result<Self, reqwest::Error> {
+    pub fn new(settings: &WebhookSettings, config: SdkConfig, tls: &Tls) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            trusted: Outgoing::trusted()?,
-            guarded: Outgoing::guarded(settings.allow_private, settings.runtime_api.as_deref())?,
+            trusted: Outgoing::trusted(tls)?,
+            guarded: Outgoing::guarded(tls, settings.allow_private, settings.runtime_api.as_deref())?,
             settings: settings.clone(),
             config,
             salesforce: salesforce::Sessions::default(),

@@ -60,7 +60,7 @@ impl Invocation {
 
 impl Emulator {
     pub async fn start() -> Self {
-        let http = Client::builder().no_proxy().tls_certs_only([]).dns_resolver(Localhost);
+        let http = local::client().dns_resolver(Localhost);
         let http = http.timeout(Duration::from_secs(60)).build().expect("an HTTP client");
         // Somebody else may take the port meanwhile.
         for _ in 0..3 {

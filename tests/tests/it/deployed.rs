@@ -171,9 +171,27 @@ fn the_environment_is_read_in_main_alone() {
         find(&project().join("crates").join(package).join("src"), "env::var", &mut found);
     }
     found.sort();
-    // The snapshots are compiled for tests alone.
-    let known = ["request/src/main.rs", "webhook/src/destinations/snapshots.rs", "webhook/src/main.rs"];
+    // The SDK's own variables are Lambda's to set, and roots an operator's; the snapshots are compiled for tests alone.
+    let known = [
+        "aws/src/clients.rs",
+        "aws/src/tls.rs",
+        "request/src/main.rs",
+        "webhook/src/destinations/snapshots.rs",
+        "webhook/src/main.rs",
+    ];
     assert_eq!(found, known.map(|path| project().join("crates").join(path)));
+}
+
+#[tokio::test]
+async fn roots_that_cannot_be_read_stop_both_functions_with_one_line_that_names_them() {
+    let world = World::with(&[("SSL_CERT_FILE", "/nowhere/roots.pem")]).await;
+    for function in [&world.request, &world.webhook] {
+        function.invoke(json!({ "job": "sweep" })).await.unwrap_err();
+        let lines = function.output();
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert!(line.contains("the function stops"), "{line}");
+        assert!(line.contains("SSL_CERT_FILE") && line.contains("/nowhere/roots.pem"), "{line}");
+    }
 }
 
 #[test]

@@ -501,7 +501,7 @@ impl Receiver {
     }
 
     async fn post(&self, headers: &[(&str, &str)], body: &str) -> u16 {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = local::client().build().unwrap();
         let mut request = client.post(&self.url).body(body.to_owned());
         for (name, value) in headers {
             request = request.header(*name, value.as_bytes());

@@ -16,6 +16,10 @@ const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
 const MAX: usize = 1_000;
 
+fn tls() -> Tls {
+    Tls::from_env().unwrap()
+}
+
 /// What a server does after it has read a request's head.
 #[derive(Clone, Copy)]
 enum Does {
@@ -142,18 +146,18 @@ impl Resolve for Names {
 }
 
 fn stranger() -> Outgoing {
-    Outgoing::guarded(false, None).unwrap()
+    Outgoing::guarded(&tls(), false, None).unwrap()
 }
 
 /// Guarded as in production, with every name at `address`.
 fn stranger_with(names: &Names) -> Outgoing {
-    Outgoing::guarded_by(names.clone(), is_public, false, None).unwrap()
+    Outgoing::guarded_by(&tls(), names.clone(), is_public, false, None).unwrap()
 }
 
 /// Guarded so that a server here can answer: 127.0.0.1 is public, all else is not, and `http` to this server is taken.
 fn stranger_to(server: &Server, names: &Names) -> Outgoing {
     let only = |address: IpAddr| address == Ipv4Addr::LOCALHOST;
-    Outgoing::guarded_by(names.clone(), only, true, Some(&server.address())).unwrap()
+    Outgoing::guarded_by(&tls(), names.clone(), only, true, Some(&server.address())).unwrap()
 }
 
 async fn get(outgoing: &Outgoing, url: &str, within: Duration) -> Result<Answer, SendError> {
@@ -350,7 +354,7 @@ async fn a_local_run_calls_private_addresses_but_never_the_runtime() {
         format!("[::1]:{}", server.port),
         format!("http://127.0.0.1:{}/.rt/webhook", server.port),
     ] {
-        let local = Outgoing::guarded_by(names.clone(), is_public, true, Some(&runtime_api)).unwrap();
+        let local = Outgoing::guarded_by(&tls(), names.clone(), is_public, true, Some(&runtime_api)).unwrap();
         for host in [
             "127.0.0.1",
             "127.1",
@@ -387,14 +391,14 @@ async fn a_local_run_calls_private_addresses_but_never_the_runtime() {
 
     // The port that a URL leaves out is a port too.
     for (runtime_api, url) in [("127.0.0.1:80", "http://127.0.0.1/"), ("127.0.0.1:443", "https://[::1]/")] {
-        let local = Outgoing::guarded(true, Some(runtime_api)).unwrap();
+        let local = Outgoing::guarded(&tls(), true, Some(runtime_api)).unwrap();
         assert_eq!(refusal(&local, url).await, Some(Forbidden::NotPublic));
     }
     // Which port it is cannot be told: it may be any.
-    let local = Outgoing::guarded(true, Some("127.0.0.1:port")).unwrap();
+    let local = Outgoing::guarded(&tls(), true, Some("127.0.0.1:port")).unwrap();
     assert_eq!(refusal(&local, &server.url("/")).await, Some(Forbidden::NotHttps));
     // Without a runtime there is none to guard; credentials are refused all the same.
-    let local = Outgoing::guarded(true, None).unwrap();
+    let local = Outgoing::guarded(&tls(), true, None).unwrap();
     assert!(get(&local, &server.url("/"), LONG).await.is_ok());
     let with_user = server.url("/").replace("127", "user@127");
     assert_eq!(refusal(&local, &with_user).await, Some(Forbidden::Credentials));
@@ -480,7 +484,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
         "HTTP/1.1 308 Permanent Redirect\r\nlocation: //127.0.0.1/again\r\ncontent-length: 0\r\n\r\n",
     ] {
         let server = Server::that(Does::Say(answer)).await;
-        for outgoing in [Outgoing::trusted().unwrap(), Outgoing::guarded(true, None).unwrap()] {
+        for outgoing in [Outgoing::trusted(&tls()).unwrap(), Outgoing::guarded(&tls(), true, None).unwrap()] {
             let answer = get(&outgoing, &server.url("/"), LONG).await.ok().unwrap();
             assert!((301..=308).contains(&answer.status) && !answer.is_success());
         }
@@ -492,18 +496,18 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 async fn an_endless_body_is_capped_and_an_unwanted_one_not_read() {
     for head in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 500 Oops\r\ncontent-length: 99999999999\r\n\r\n"] {
         let server = Server::that(Does::Flood(head)).await;
-        let answer = get(&Outgoing::trusted().unwrap(), &server.url("/"), LONG).await.ok().unwrap();
+        let answer = get(&Outgoing::trusted(&tls()).unwrap(), &server.url("/"), LONG).await.ok().unwrap();
         assert_eq!(answer.body, [b'x'; MAX]);
     }
     let server = Server::that(Does::Hang("HTTP/1.1 200 OK\r\n\r\n")).await;
-    let outgoing = Outgoing::guarded(true, None).unwrap();
+    let outgoing = Outgoing::guarded(&tls(), true, None).unwrap();
     let request = outgoing.request(Method::POST, &server.url("/"));
     assert!(outgoing.send(request, 0, LONG).await.ok().unwrap().is_success());
 }
 
 #[tokio::test]
 async fn what_hangs_ends_at_the_time_out() {
-    let outgoing = Outgoing::guarded(true, None).unwrap();
+    let outgoing = Outgoing::guarded(&tls(), true, None).unwrap();
     for begun in [
         "",
         "HTTP/1.1 200 OK\r\nx-slow: ",
@@ -522,7 +526,7 @@ async fn what_hangs_ends_at_the_time_out() {
 
 #[tokio::test]
 async fn what_says_when_to_come_back_is_kept_as_it_was_sent() {
-    let outgoing = Outgoing::trusted().unwrap();
+    let outgoing = Outgoing::trusted(&tls()).unwrap();
     let told = "HTTP/1.1 429 Slow\r\nRetry-After: Sun, 12 May 2024 02:31:30 GMT\r\nX-RateLimit-Reset: 1487332520\r\n\r\n";
     for (said, retry_after, reset) in [
         (told, Some("Sun, 12 May 2024 02:31:30 GMT"), Some("1487332520")),
@@ -537,7 +541,7 @@ async fn what_says_when_to_come_back_is_kept_as_it_was_sent() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_spoils_a_success_only() {
-    let outgoing = Outgoing::trusted().unwrap();
+    let outgoing = Outgoing::trusted(&tls()).unwrap();
     for (broken, status) in [
         ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok", None),
         ("HTTP/1.1 201 Made\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n", None),
@@ -562,13 +566,13 @@ async fn without_a_connection_nothing_was_sent() {
     let taken = TcpSocket::new_v4().unwrap();
     taken.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let url = format!("http://{}/", taken.local_addr().unwrap());
-    let error = get(&Outgoing::trusted().unwrap(), &url, LONG).await.err();
+    let error = get(&Outgoing::trusted(&tls()).unwrap(), &url, LONG).await.err();
     assert!(matches!(error, Some(SendError::NotSent(_))));
 
     // Nor was it where what answers speaks no TLS.
     let server = Server::that(Does::Say("HTTP/1.1 400 Bad\r\n\r\n")).await;
     let url = server.url("/").replace("http", "https");
-    let error = get(&Outgoing::guarded(true, None).unwrap(), &url, SHORT).await.err();
+    let error = get(&Outgoing::guarded(&tls(), true, None).unwrap(), &url, SHORT).await.err();
     assert!(!matches!(error, None | Some(SendError::Forbidden(_))));
     assert!(server.heads().iter().all(|head| !head.contains("GET")));
 }
@@ -578,7 +582,7 @@ async fn no_error_shows_the_url() {
     let hanging = Server::that(Does::Hang("")).await;
     let gone = Server::that(Does::Say("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")).await;
     let names = Names::answer([&["10.0.0.1"]]);
-    let trusted = Outgoing::trusted().unwrap();
+    let trusted = Outgoing::trusted(&tls()).unwrap();
     let mut shown = Vec::new();
     for (outgoing, url) in [
         (&trusted, hanging.url("/hush?hush#hush")),
@@ -598,7 +602,7 @@ async fn no_error_shows_the_url() {
 #[tokio::test]
 async fn we_say_who_we_are_and_nothing_that_the_url_would_have_us_say() {
     let server = Server::that(Does::Say(OK)).await;
-    let outgoing = Outgoing::guarded(true, None).unwrap();
+    let outgoing = Outgoing::guarded(&tls(), true, None).unwrap();
     let url = server.url("/a%0d%0ax-injected:%201?b=\r\nx-injected: 2");
     get(&outgoing, &url, LONG).await.ok().unwrap();
     let head = server.heads().concat();

@@ -9,4 +9,5 @@ mod one_call;
 mod queries;
 mod races;
 mod secrets;
+mod tls;
 mod world;

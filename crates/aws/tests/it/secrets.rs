@@ -22,7 +22,7 @@ fn generated() -> Value {
 
 async fn secrets(manager: &SecretsManager, ids: &[&str]) -> Secrets<RequestSecrets> {
     let ids = SecretSource::Ids(ids.iter().map(|id| (*id).to_owned()).collect());
-    Secrets::new(&ids, &config(&manager.url()).await, SecretDocument::for_request)
+    Secrets::new(&ids, &config(&manager.url()), SecretDocument::for_request)
 }
 
 async fn with_both() -> (SecretsManager, Secrets<RequestSecrets>) {
@@ -38,12 +38,12 @@ async fn secrets_json_serves_without_secrets_manager() {
     let manager = SecretsManager::start().await.unwrap();
     let json = r#"{"logRocketAPIKey":"k","callbackKey":"0123456789abcdef0123456789abcdef"}"#;
     let source = SecretSource::Json(json.into());
-    let secrets = Secrets::new(&source, &config(&manager.url()).await, SecretDocument::for_request);
+    let secrets = Secrets::new(&source, &config(&manager.url()), SecretDocument::for_request);
     assert!(secrets.get(START).await.unwrap().api_tokens.is_empty());
     assert_eq!(manager.calls(), 0);
 
     let bad = SecretSource::Json(r#"{"logRocketAPIKey":"hush"#.into());
-    let secrets = Secrets::new(&bad, &config(&manager.url()).await, SecretDocument::for_request);
+    let secrets = Secrets::new(&bad, &config(&manager.url()), SecretDocument::for_request);
     let error = secrets.get(START).await.unwrap_err().to_string();
     assert_eq!(error, "SECRETS_JSON is not a JSON object");
 }

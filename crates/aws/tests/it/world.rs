@@ -1,8 +1,9 @@
 //! One table for each test, behind a proxy that counts the calls and breaks those it is told to.
 
 use aws::table::Table;
+use aws::tls::Tls;
 use aws_config::{Region, SdkConfig};
-use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use local::proxy::Proxy;
 use model::destination::{Destination, Target, WhenEmpty};
 use model::id::RequestId;
@@ -37,8 +38,8 @@ impl World {
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
         let emulator = local::table::Table::start(&template).await.unwrap();
         let proxy = Proxy::start(emulator.endpoint()).await.unwrap();
-        let table = Table::new(&config(&proxy.url()).await, emulator.name(), monthly_limit);
-        let direct = Table::new(&config(emulator.endpoint()).await, emulator.name(), monthly_limit);
+        let table = Table::new(&config(&proxy.url()), emulator.name(), monthly_limit);
+        let direct = Table::new(&config(emulator.endpoint()), emulator.name(), monthly_limit);
         Self { emulator, proxy, table, direct, calls_seen: AtomicUsize::new(0) }
     }
 
@@ -74,15 +75,16 @@ impl World {
 
 /// The SDK as the functions set it up, turned to a local endpoint. All clients of a region share how many retries
 /// they have left, so each gets a region of its own: a test of what fails for ever would take them from the others.
-pub async fn config(endpoint: &str) -> SdkConfig {
+pub fn config(endpoint: &str) -> SdkConfig {
     static REGIONS: AtomicUsize = AtomicUsize::new(0);
     let region = format!("local-{}", REGIONS.fetch_add(1, Ordering::Relaxed));
-    aws::clients::loader()
+    let credentials = Credentials::new("id", "secret", None, None, "test");
+    aws::clients::builder(&Tls::from_env().unwrap())
+        .unwrap()
         .region(Region::new(region))
-        .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
         .endpoint_url(endpoint)
-        .load()
-        .await
+        .build()
 }
 
 pub fn after(seconds: u64) -> Time {

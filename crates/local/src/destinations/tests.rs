@@ -14,8 +14,7 @@ struct World {
 
 async fn world() -> World {
     let destinations = Destinations::start(Options::default()).await.unwrap();
-    let client = reqwest::Client::builder()
-        .no_proxy()
+    let client = crate::client()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(10))
         .build()

@@ -150,7 +150,7 @@ mod tests {
 
     async fn call(api: &InvokeApi, function: &str, kind: &str, payload: &'static str) -> reqwest::Response {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", api.url());
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::client().build().unwrap();
         client.post(url).header("x-amz-invocation-type", kind).body(payload).send().await.unwrap()
     }
 

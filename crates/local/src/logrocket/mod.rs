@@ -152,12 +152,9 @@ pub struct Callback {
 impl LogRocket {
     /// Serves the API.
     pub async fn start(options: Options) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
+        let client = crate::client()
             // An emulated cloud may name its gateway so.
             .dns_resolver(Localhost)
-            // Nothing local speaks TLS, and to read the system's roots takes a while.
-            .tls_certs_only([])
             .redirect(reqwest::redirect::Policy::none())
             .timeout(PATIENCE)
             .user_agent("LogRocket simulator")

@@ -25,8 +25,7 @@ async fn world() -> World {
         logrocket: LogRocket::start(options).await.unwrap(),
         webhook: Server::start((Ipv4Addr::LOCALHOST, 0).into(), router).await.unwrap(),
         told,
-        client: reqwest::Client::builder()
-            .no_proxy()
+        client: crate::client()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(Duration::from_secs(10))
             .build()

@@ -29,7 +29,7 @@ async fn world() -> World {
         proxy: Proxy::start(upstream.url()).await.unwrap(),
         upstream,
         heard,
-        client: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap(),
+        client: crate::client().timeout(PATIENCE).build().unwrap(),
     }
 }
 
@@ -74,6 +74,19 @@ async fn calls_pass_unchanged_and_are_counted() {
     let calls = world.proxy.calls();
     assert_eq!(calls[0].operation, "PUT /some/path");
     assert_eq!((calls[1].upstream, calls[1].status), (Some(201), Some(201)));
+}
+
+#[tokio::test]
+async fn a_greeting_passes_and_is_neither_counted_nor_broken() {
+    let world = world().await;
+    world.proxy.on(Match::any(), Fault::CutBefore);
+    let url = world.proxy.url() + "/";
+    for greeting in [world.client.get(&url), world.client.head(&url)] {
+        assert_eq!(greeting.send().await.unwrap().status(), 201);
+    }
+    assert_eq!(world.heard(), ["/ ", "/ "]);
+    assert_eq!(world.proxy.calls(), []);
+    assert!(world.call("GetItem", "{}").await.is_err());
 }
 
 #[tokio::test]
@@ -184,9 +197,9 @@ async fn a_discarded_call_never_takes_effect() {
 async fn an_upstream_that_is_gone_is_a_502_and_rules_can_be_cleared() {
     let World { proxy, upstream, client, .. } = world().await;
     proxy.on(Match::any(), Fault::internal_error());
-    assert_eq!(client.get(proxy.url()).send().await.unwrap().status(), 500);
+    assert_eq!(client.get(proxy.url() + "/there").send().await.unwrap().status(), 500);
 
     proxy.clear();
     drop(upstream);
-    assert_eq!(client.get(proxy.url()).send().await.unwrap().status(), 502);
+    assert_eq!(client.get(proxy.url() + "/there").send().await.unwrap().status(), 502);
 }

@@ -52,7 +52,7 @@ impl Invoker {
     /// When there is no HTTP client.
     pub fn endpoint(url: &str, function: &str) -> Result<Self, reqwest::Error> {
         // No time-out: the first invocation waits until the function is built.
-        let client = Client::builder().no_proxy().build()?;
+        let client = crate::client().build()?;
         let url = format!("{}/2015-03-31/functions/{function}/invocations", url.trim_end_matches('/'));
         Ok(Self(Kind::Endpoint { client, url }))
     }

@@ -2,8 +2,9 @@
 
 use super::{Failure, Handover, Vendors};
 use aws::clients;
+use aws::tls::Tls;
 use aws_config::Region;
-use aws_sdk_sfn::config::Credentials;
+use aws_sdk_sfn::config::{Credentials, SharedCredentialsProvider};
 use local::destinations::{Destinations, Kind, Options};
 use model::destination::Target;
 use model::secrets::{DestinationSecrets, SecretDocument};
@@ -21,7 +22,7 @@ impl StandIn {
     pub fn start() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let there = runtime.block_on(Destinations::start(Options::default())).unwrap();
-        let vendors = runtime.block_on(vendors(&there));
+        let vendors = vendors(&there);
         Self { there, vendors, runtime }
     }
 
@@ -68,7 +69,7 @@ fn to<'a>(handover: &Handover<'a>, target: &'a Target) -> Handover<'a> {
     Handover { target, delivery_id: handover.delivery_id.clone(), ..*handover }
 }
 
-async fn vendors(there: &Destinations) -> Vendors {
+fn vendors(there: &Destinations) -> Vendors {
     let environment = there.environment();
     let at = |variable: &str| {
         environment.iter().find(|(known, _)| *known == variable).map(|(_, value)| value.clone())
@@ -82,16 +83,18 @@ async fn vendors(there: &Destinations) -> Vendors {
     });
     // All clients of a region share how many retries they have left: a test of what fails takes them from others.
     let region = Region::new(format!("local-{}", uuid::Uuid::new_v4().simple()));
-    let config = clients::loader()
+    let tls = Tls::from_env().unwrap();
+    let credentials = Credentials::new("id", "secret", None, None, "test");
+    let config = clients::builder(&tls)
+        .unwrap()
         .region(region)
-        .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
-        .load()
-        .await;
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build();
     // The SDK finds these endpoints in the environment, which a test cannot set.
     let aws = |variable| config.clone().into_builder().endpoint_url(at(variable).unwrap()).build();
     Vendors {
         event_bridge: aws_sdk_eventbridge::Client::new(&aws("AWS_ENDPOINT_URL_EVENTBRIDGE")).into(),
         step_functions: super::step_functions::client(&aws("AWS_ENDPOINT_URL_SFN")).into(),
-        ..Vendors::new(&settings.unwrap(), config.clone()).unwrap()
+        ..Vendors::new(&settings.unwrap(), config.clone(), &tls).unwrap()
     }
 }

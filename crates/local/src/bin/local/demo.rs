@@ -319,7 +319,7 @@ mod tests {
         )
         .unwrap();
         let access = Access {
-            client: reqwest::Client::new(),
+            client: local::client().build().unwrap(),
             url: String::new(),
             token: String::new(),
             simulator_url: String::new(),

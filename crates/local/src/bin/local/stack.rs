@@ -127,7 +127,7 @@ impl Stack {
 
         let port = port(mode, DEV_PORTS.0).map_err(StackError::Port)?;
         let access = Access {
-            client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?,
+            client: local::client().timeout(Duration::from_secs(30)).build()?,
             url: format!("http://127.0.0.1:{port}"),
             token: random_key(),
             simulator_url: simulator.url(),
