@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use lambda_http::request::LambdaRequest;
-use lambda_http::{Adapter, Body, Request, Response, Service, service_fn};
+use lambda_http::{Adapter, Body, IntoResponse, Request, Response, Service, service_fn};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use model::problem::{Kind, Problem};
 use serde::de::IgnoredAny;
@@ -11,7 +11,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::future::ready;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -130,7 +132,7 @@ where
     let mut is_read = false;
     let service = service_fn(|request| {
         is_read = true;
-        respond(request).map(Ok::<_, Infallible>)
+        respond(request).map(|response| Ok::<_, Infallible>(Answer(response)))
     });
     let event = LambdaEvent::new(event, context);
     // lambda_http panics at an event whose body is not the base64 that it claims, or whose path or query is none.
@@ -143,6 +145,15 @@ where
             message: "The function panicked; its log says where.".to_owned(),
         }),
         Err(_) => json(&unreadable()),
+    }
+}
+
+/// A response whose text is UTF-8. Of another, lambda_http would look up the charset, with the tables of all there are.
+struct Answer(Response<Body>);
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> {
+        ready(self.0).boxed()
     }
 }
 
