@@ -25,15 +25,20 @@ pub(crate) struct Parts {
 impl Expression {
     /// The placeholder of a path; its steps are separated by dots, `attempts.1.state`.
     pub fn path(&mut self, path: &str) -> String {
-        let steps: Vec<String> = path
-            .split('.')
-            .map(|name| {
-                let placeholder = format!("#{name}");
-                self.names.insert(placeholder.clone(), name.to_owned());
-                placeholder
-            })
-            .collect();
-        steps.join(".")
+        let mut placeholders = String::with_capacity(path.len() + 4);
+        for name in path.split('.') {
+            if !placeholders.is_empty() {
+                placeholders.push('.');
+            }
+            let start = placeholders.len();
+            placeholders.push('#');
+            placeholders.push_str(name);
+            let placeholder = placeholders.get(start..).unwrap_or_default();
+            if !self.names.contains_key(placeholder) {
+                self.names.insert(placeholder.to_owned(), name.to_owned());
+            }
+        }
+        placeholders
     }
 
     /// The placeholder of a value.
