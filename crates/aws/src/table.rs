@@ -9,7 +9,7 @@ mod changes;
 mod queries;
 
 pub use changes::{Changed, Claimed, NewsReceipt, Opened, Settlement};
-pub use queries::{Cursor, DueItem, Owner, Page};
+pub use queries::{Cursor, DueItem, Owner, Page, first_shard};
 
 use crate::telemetry::chain;
 use aws_config::SdkConfig;

@@ -5,8 +5,9 @@ use crate::app::{App, Invocation, table_unavailable};
 use crate::post::{Audience, Until};
 use aws::clock;
 use aws::metrics::{self, Count, Sweep};
+use aws::table::first_shard;
 use aws::table::{Changed, DueItem, NewsReceipt, Owner, TableError};
-use futures::stream::{self, StreamExt};
+use futures::stream::StreamExt;
 use model::answer::PollAnswer;
 use model::callback::Outcome;
 use model::problem::Problem;
@@ -44,20 +45,20 @@ pub struct Swept {
 }
 
 impl App {
-    /// Works on what is due, the longest due first, while there is time.
+    /// Works on what is due, a shard after the other, the longest due first in each, while there is time.
     pub async fn sweep(&self, invocation: &Invocation) -> Result<Swept, Problem> {
         let mut swept = Swept::default();
         let left = invocation.deadline.saturating_duration_since(Instant::now());
         let begin_until = invocation.deadline - WORK_TAKES.min(left / 2);
+        let first = first_shard();
         loop {
             let found = self
                 .table
                 .all_due(Owner::Request, BATCH, clock::now())
                 .await
                 .map_err(|error| table_unavailable(&error))?;
-            let more = found.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
-            swept.count_due(&found);
-            let ends = self.work_on_all(found, begin_until, invocation.deadline).await;
+            let more = swept.count_due(&found) >= usize::try_from(BATCH).unwrap_or(usize::MAX);
+            let ends = self.work_on_all(found, first, begin_until, invocation.deadline).await;
             let claimed = swept.count_ends(&ends);
             // A round in which nothing could be claimed finds the same again.
             if !more || claimed == 0 || Instant::now() >= begin_until {
@@ -95,8 +96,15 @@ impl App {
         }
     }
 
-    async fn work_on_all(&self, due: Vec<DueItem>, begin_until: Instant, deadline: Instant) -> Vec<End> {
-        let works = due.into_iter().map(|item| async move {
+    async fn work_on_all(
+        &self,
+        found: Vec<Vec<DueItem>>,
+        first: u8,
+        begin_until: Instant,
+        deadline: Instant,
+    ) -> Vec<End> {
+        let due = self.table.in_turn(Owner::Request, BATCH, found, first);
+        let works = due.map(|item| async move {
             if Instant::now() >= begin_until {
                 return End::NotClaimed;
             }
@@ -110,7 +118,7 @@ impl App {
                 }
             }
         });
-        stream::iter(works).buffer_unordered(AT_ONCE).collect().await
+        works.buffer_unordered(AT_ONCE).collect().await
     }
 
     /// Claims one record and does what is due; `false` if somebody else has it.
@@ -307,11 +315,15 @@ enum End {
 }
 
 impl Swept {
-    fn count_due(&mut self, found: &[DueItem]) {
+    /// Answers how many they are.
+    fn count_due(&mut self, found: &[Vec<DueItem>]) -> usize {
         let now = clock::now();
-        let oldest = found.iter().map(|item| now.since(item.due_since).as_secs()).max();
+        let found = found.iter().flatten();
+        let oldest = found.clone().map(|item| now.since(item.due_since).as_secs()).max();
         self.oldest_due_seconds = self.oldest_due_seconds.max(oldest.unwrap_or(0));
-        self.due += found.len();
+        let count = found.count();
+        self.due += count;
+        count
     }
 
     /// Answers how many of them were claimed.

@@ -5,8 +5,9 @@ use crate::app::App;
 use crate::deliver::{Undelivered, may_begin};
 use aws::clock;
 use aws::metrics::{self, Sweep};
+use aws::table::first_shard;
 use aws::table::{DueItem, Owner, TableError};
-use futures::stream::{self, StreamExt};
+use futures::stream::StreamExt;
 use model::problem::{Kind, Problem};
 use serde::Serialize;
 use std::time::Duration;
@@ -44,19 +45,20 @@ enum End {
 }
 
 impl App {
-    /// Works on what is due, the longest due first, while there is time.
+    /// Works on what is due, a shard after the other, the longest due first in each, while there is time.
     pub async fn sweep(&self, deadline: Instant) -> Result<Swept, Problem> {
         let mut swept = Swept::default();
+        let first = first_shard();
         loop {
             let found = self
                 .table
                 .all_due(Owner::Webhook, BATCH, clock::now())
                 .await
                 .map_err(|error| table_unavailable(&error))?;
-            let more = found.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
-            swept.count_due(&found);
-            let works = found.into_iter().map(|item| self.work_on(item, deadline));
-            let ends: Vec<End> = stream::iter(works).buffer_unordered(AT_ONCE).collect().await;
+            let more = swept.count_due(&found) >= usize::try_from(BATCH).unwrap_or(usize::MAX);
+            let due = self.table.in_turn(Owner::Webhook, BATCH, found, first);
+            let works = due.map(|item| self.work_on(item, deadline));
+            let ends: Vec<End> = works.buffer_unordered(AT_ONCE).collect().await;
             let claimed = swept.count_ends(&ends);
             // A round in which nothing could be claimed finds the same again.
             if !more || claimed == 0 || !may_begin(deadline) {
@@ -109,11 +111,15 @@ impl App {
 }
 
 impl Swept {
-    fn count_due(&mut self, found: &[DueItem]) {
+    /// Answers how many they are.
+    fn count_due(&mut self, found: &[Vec<DueItem>]) -> usize {
         let now = clock::now();
-        let oldest = found.iter().map(|item| now.since(item.due_since).as_secs()).max();
+        let found = found.iter().flatten();
+        let oldest = found.clone().map(|item| now.since(item.due_since).as_secs()).max();
         self.oldest_due_seconds = self.oldest_due_seconds.max(oldest.unwrap_or(0));
-        self.due += found.len();
+        let count = found.count();
+        self.due += count;
+        count
     }
 
     /// Answers how many of them were claimed.

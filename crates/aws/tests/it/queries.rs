@@ -4,6 +4,7 @@ use crate::world::{
     START, World, after, asked, id, new_request, news, opened, origin, ready, refused, settled, token,
 };
 use aws::table::{Claimed, Cursor, DueItem, Owner, Table};
+use futures::StreamExt;
 use model::record::{Record, SHARDS, Status, Summary};
 use model::request::Question;
 use model::rules::{News, NewsOutcome, Rules};
@@ -168,6 +169,39 @@ async fn due_is_what_has_work_in_this_shard_by_now_the_longest_due_first() {
         assert_eq!(table.due(Owner::Request, shard, 2, now).await.unwrap(), expected[..2]);
         assert_eq!(table.due(Owner::Request, shard, 50, after(299)).await.unwrap(), []);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_works_shard_by_shard_and_passes_over_what_another_has_claimed_meanwhile() {
+    const LIMIT: i32 = 5;
+    let world = World::start().await;
+    let (table, rules) = (world.direct(), Rules::default());
+    for n in 0..60 {
+        world.given(record_of(&asked("user"), &format!("due-{n}"), after(n), &rules)).await;
+    }
+    let now = after(1_000);
+    let found = table.all_due(Owner::Request, LIMIT, now).await.unwrap();
+    assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [5; SHARDS as usize]);
+    let mut turn = Box::pin(table.in_turn(Owner::Request, LIMIT, found.clone(), 1 + SHARDS));
+
+    // 1. Its own shard first, the longest due first.
+    for item in &found[1] {
+        assert_eq!(turn.next().await.as_ref(), Some(item));
+    }
+    // 2. Another claims the whole next shard as far as both have seen it: the sweep goes on behind that.
+    for item in &found[2] {
+        assert!(table.claim(&item.request_id, item.due_at, now, &rules).await.unwrap().is_some());
+    }
+    let rest: Vec<DueItem> = turn.collect().await;
+    assert!(rest.iter().all(|item| !found[2].contains(item)));
+    let shards: Vec<u8> = rest.iter().map(|item| item.request_id.shard(SHARDS)).collect();
+    assert_eq!(shards, [[2; 5], [3; 5], [0; 5]].concat());
+    assert_eq!(rest[5..], [found[3].clone(), found[0].clone()].concat());
+
+    // 3. Where there is little, nobody is asked again.
+    let few = vec![vec![found[0][0].clone()], Vec::new(), vec![found[2][0].clone()], Vec::new()];
+    let all: Vec<DueItem> = table.in_turn(Owner::Request, LIMIT, few.clone(), 2).collect().await;
+    assert_eq!(all, [few[2].clone(), few[0].clone()].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]
