@@ -15,7 +15,7 @@ HOST_ARCH := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tools demo dev test prove chaos fuzz lint template build deploy clean
+.PHONY: help tools demo dev test prove bench scale chaos fuzz lint template build deploy clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -62,7 +62,30 @@ test: lint template ## everything
 	RUST_TEST_THREADS=6 cargo test $(LOCKED) --workspace --no-fail-fast --test '*'
 
 prove: ## the protocol, every order of its steps: over ten million states, in minutes
-	cargo run $(LOCKED) --package prove --profile prove
+	cargo run $(LOCKED) --package prove --profile quick
+
+# The two functions as they are deployed, by their default selection of packages: zipped, and as binaries, which builds
+# nothing again. Each floor alone, so that none has another's features, as Cargo builds it and Python zips it.
+LAMBDA = cargo lambda build $(LOCKED) --release --quiet
+FLOORS := constant put tutorial
+FLOOR_DIR = $${CARGO_TARGET_DIR:-bench/target}
+
+bench: tools ## what the functions take, beside a tutorial's: start, warm, memory, package, calls; KEEP=1 keeps the instructions
+	cargo build $(LOCKED) --package bench --profile quick
+	for format in zip binary; do $(LAMBDA) --output-format $$format || exit 1; done
+	for floor in $(FLOORS); do \
+		cargo build $(LOCKED) --release --quiet --manifest-path bench/Cargo.toml --package $$floor || exit 1; \
+		mkdir -p $(FLOOR_DIR)/lambda/$$floor && cp $(FLOOR_DIR)/release/$$floor $(FLOOR_DIR)/lambda/$$floor/bootstrap || exit 1; \
+		(cd $(FLOOR_DIR)/lambda/$$floor && python3 -m zipfile -c bootstrap.zip bootstrap) || exit 1; \
+	done
+	$${CARGO_TARGET_DIR:-target}/quick/bench $(if $(KEEP),--keep) \
+		--functions $${CARGO_TARGET_DIR:-target}/lambda --floors $${CARGO_TARGET_DIR:-bench/target}/lambda
+
+# The functions alone, and as binaries: nothing is said of packages.
+scale: tools ## how throughput holds from 1 to 50 copies, and what sweeps of up to 100,000 records take; QUICK=1 for less of it
+	cargo build $(LOCKED) --package bench --profile quick
+	$(LAMBDA)
+	$${CARGO_TARGET_DIR:-target}/quick/bench --scale $(if $(QUICK),--quick) --functions $${CARGO_TARGET_DIR:-target}/lambda
 
 # SEED and REQUESTS choose; without them, any seed and 1,000. Not `cargo run`: that selects other features, and builds
 # all dependencies again.

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::serve::lock;
 use environment::{Environment, Launch, Output};
 
+pub use environment::{trace_id, variables};
 pub use invoke_api::InvokeApi;
 
 /// What a function may use; the default is that of the deployed request λ.

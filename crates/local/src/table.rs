@@ -10,11 +10,12 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use dynoxide::actions::create_table::CreateTableRequest;
+use dynoxide::actions::create_table::{CreateTableRequest, StreamSpecification};
 use dynoxide::actions::get_item::GetItemRequest;
 use dynoxide::actions::scan::ScanRequest;
+use dynoxide::actions::update_table::UpdateTableRequest;
 use dynoxide::actions::update_time_to_live::{TimeToLiveSpecification, UpdateTimeToLiveRequest};
-use dynoxide::{AttributeValue, Database, DynoxideError, Item};
+use dynoxide::{AttributeValue, Database, DynoxideError, ImportOptions, Item};
 use serde::Deserialize;
 use serde_json::{Map, Number, Value, json};
 use tokio::net::TcpListener;
@@ -61,6 +62,9 @@ pub enum Error {
         /// What is wrong.
         source: serde_json::Error,
     },
+    /// What was to be put into it is no item in DynamoDB's JSON.
+    #[error("an item is not understood")]
+    Item(#[source] serde_json::Error),
     /// DynamoDB refused a call.
     #[error("DynamoDB refused {operation}")]
     Refused {
@@ -139,7 +143,59 @@ impl Table {
     ///
     /// Numbers are JSON numbers, sets sorted arrays, and binary values base64 strings.
     pub fn items(&self) -> Result<Vec<Value>, Error> {
+        Ok(self.scan()?.into_iter().map(plain_item).collect())
+    }
+
+    /// Every item of the first table by its key, in DynamoDB's own JSON: `{"requestID":{"S":"…"},…}`.
+    pub fn items_as_sent(&self) -> Result<BTreeMap<String, Value>, Error> {
+        let keyed = |item: Item| match item.get(&self.key) {
+            Some(AttributeValue::S(key)) => Some((key.clone(), json!(item))),
+            _ => None,
+        };
+        Ok(self.scan()?.into_iter().filter_map(keyed).collect())
+    }
+
+    /// Puts items of DynamoDB's own JSON into the first table, whatever stands there by their keys, a thousand at a time:
+    /// a hundredth of what the calls would take. The stream does not hear of it.
+    pub fn fill(&self, items: impl IntoIterator<Item = Value>) -> Result<(), Error> {
+        const AT_ONCE: usize = 1_000;
+        let mut items = items.into_iter();
+        loop {
+            let batch = items.by_ref().take(AT_ONCE).map(Item::deserialize).collect::<Result<Vec<_>, _>>();
+            let batch = batch.map_err(Error::Item)?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let imported = self.database.import_items(&self.name, batch, ImportOptions::default());
+            imported.map_err(refused("an import"))?;
+        }
+    }
+
+    /// Ends the first table's stream, for whoever makes many writes and reads none of it: the embedded DynamoDB looks at all
+    /// of a stream's records at each write.
+    pub fn end_stream(&self) -> Result<(), Error> {
+        let none = StreamSpecification { stream_enabled: false, stream_view_type: None };
+        let request = UpdateTableRequest {
+            table_name: self.name.clone(),
+            stream_specification: Some(none),
+            ..UpdateTableRequest::default()
+        };
+        self.database.update_table(request).map_err(refused("UpdateTable"))?;
+        Ok(())
+    }
+
+    /// Shows every item of the first table as plain JSON, one after the other: more of them than memory holds.
+    pub fn each(&self, mut show: impl FnMut(Value)) -> Result<(), Error> {
+        self.pages(|page| page.into_iter().map(plain_item).for_each(&mut show))
+    }
+
+    fn scan(&self) -> Result<Vec<Item>, Error> {
         let mut items = Vec::new();
+        self.pages(|page| items.extend(page))?;
+        Ok(items)
+    }
+
+    fn pages(&self, mut show: impl FnMut(Vec<Item>)) -> Result<(), Error> {
         let mut from = None;
         loop {
             let page = self
@@ -150,10 +206,10 @@ impl Table {
                     ..ScanRequest::default()
                 })
                 .map_err(refused("Scan"))?;
-            items.extend(page.items.unwrap_or_default().into_iter().map(plain_item));
+            show(page.items.unwrap_or_default());
             match page.last_evaluated_key {
                 Some(key) => from = Some(key),
-                None => return Ok(items),
+                None => return Ok(()),
             }
         }
     }
@@ -346,7 +402,49 @@ pub(crate) mod tests {
         let items = table.items().unwrap();
         assert_eq!(items.len(), 2);
         assert_eq!(items[0], item);
+        let as_sent = table.items_as_sent().unwrap();
+        assert_eq!(as_sent["r-2"]["known"], json!({"SS": ["a", "b"]}));
+        assert_eq!(
+            (&as_sent["r-1"]["version"], &as_sent["r-1"]["result"]),
+            (&json!({"N": "1"}), &json!({"B": "AAEC"}))
+        );
         assert_eq!(table.item("r-3").unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_it_is_filled_with_is_found_by_the_indexes_and_takes_the_place_of_what_was_there() {
+        let table = table().await;
+        let due = |at: usize| {
+            json!({ "requestID": {"S": format!("r-{at:04}")}, "requestShard": {"S": "0"}, "requestDueAt": {"N": "5"},
+                    "requestDueSince": {"N": "5"} })
+        };
+        table.fill((0..1_500).map(due)).unwrap();
+        table.fill([json!({ "requestID": {"S": "r-0007"} })]).unwrap();
+
+        let mut ids = Vec::new();
+        table.each(|item| ids.push(item["requestID"].as_str().unwrap().to_owned())).unwrap();
+        ids.sort_unstable();
+        assert_eq!((ids.len(), ids[7].as_str()), (1_500, "r-0007"));
+
+        let query = json!({
+            "TableName": "Table", "IndexName": "requestWork", "Select": "COUNT",
+            "KeyConditionExpression": "requestShard = :shard",
+            "ExpressionAttributeValues": {":shard": {"S": "0"}},
+        });
+        let (_, found) = call(&table, "Query", query).await;
+        assert_eq!(found["Count"], 1_499);
+
+        assert!(matches!(table.fill([json!({ "requestID": "r" })]), Err(Error::Item(_))));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_has_ended_hears_of_no_write() {
+        let table = table().await;
+        table.end_stream().unwrap();
+        call(&table, "PutItem", json!({"TableName": "Table", "Item": {"requestID": {"S": "r"}}})).await;
+        assert_eq!(table.items().unwrap().len(), 1);
+        let (_, described) = call(&table, "DescribeTable", json!({"TableName": "Table"})).await;
+        assert_ne!(described["Table"]["StreamSpecification"]["StreamEnabled"], true, "{described}");
     }
 
     #[tokio::test]

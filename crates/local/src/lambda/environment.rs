@@ -1,7 +1,7 @@
 //! One execution environment: one process of the function, and its Runtime API.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl Environment {
         let api = RuntimeApi::start().await?;
         let mut process = Command::new(&launch.binary)
             .env_clear()
-            .envs(lambda_variables(launch))
+            .envs(variables(&launch.name, &launch.binary, launch.limits.memory_mb))
             .env("AWS_LAMBDA_RUNTIME_API", api.address())
             .envs(launch.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -219,9 +219,10 @@ impl Environment {
     }
 }
 
-/// The variables that Lambda sets in an OS-only runtime, and credentials of nobody.
-fn lambda_variables(launch: &Launch) -> Vec<(&'static str, String)> {
-    let root = launch.binary.parent().unwrap_or(&launch.binary);
+/// The variables that Lambda sets in an OS-only runtime, and credentials of nobody. `AWS_LAMBDA_RUNTIME_API` is for
+/// whoever listens there to add.
+pub fn variables(name: &str, binary: &Path, memory_mb: u32) -> Vec<(&'static str, String)> {
+    let root = binary.parent().unwrap_or(binary);
     let fixed = [
         ("_HANDLER", "bootstrap"),
         ("AWS_ACCESS_KEY_ID", "local"),
@@ -239,9 +240,9 @@ fn lambda_variables(launch: &Launch) -> Vec<(&'static str, String)> {
     let mut variables: Vec<(&'static str, String)> =
         fixed.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
     variables.extend([
-        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", launch.limits.memory_mb.to_string()),
-        ("AWS_LAMBDA_FUNCTION_NAME", launch.name.clone()),
-        ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", launch.name)),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory_mb.to_string()),
+        ("AWS_LAMBDA_FUNCTION_NAME", name.to_owned()),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}")),
         ("AWS_LAMBDA_LOG_STREAM_NAME", Uuid::new_v4().simple().to_string()),
         ("LAMBDA_TASK_ROOT", root.display().to_string()),
     ]);
@@ -261,7 +262,7 @@ fn collect_lines(stream: Option<impl AsyncRead + Unpin + Send + 'static>, output
 }
 
 /// X-Ray's form, not sampled.
-fn trace_id() -> String {
+pub fn trace_id() -> String {
     let id = Uuid::new_v4().simple().to_string();
     let seconds = now_ms() / 1000;
     format!("Root=1-{seconds:08x}-{};Parent={};Sampled=0", &id[..24], &id[16..])
