@@ -160,7 +160,10 @@ impl Report<'_> {
         if verdicts.is_empty() {
             return Ok(());
         }
-        writeln!(out, "\nTargets")?;
+        writeln!(
+            out,
+            "\nTargets. Starts are ours with one root to read and the tutorial's with all, as in Lambda"
+        )?;
         for verdict in &verdicts {
             let met = if verdict.is_met { "met" } else { "NOT MET" };
             let what = format!("{}, {}", verdict.function, verdict.what);

@@ -125,7 +125,10 @@ impl Results {
             let warm_at_most = if path == Path::Callback { 0.6 } else { 1.0 };
             verdicts.extend([
                 self.ratio("start to first answer", function, "ms", 0.2, |function| {
-                    self.start(function, path, Manner::Free).map(|starts| starts.answer.p50)
+                    // In Lambda the two functions read no roots, and the tutorial's function the system's. What is
+                    // nearest to that here is one root to read, the stand-ins', and all of them.
+                    let manner = if function == BESIDE { Manner::Free } else { Manner::OneRoot };
+                    self.start(function, path, manner).map(|starts| starts.answer.p50)
                 }),
                 self.ratio("start, held to a twelfth of a core", function, "ms", 0.05, |function| {
                     self.start(function, path, Manner::Held).map(|starts| starts.answer.p50)
@@ -291,7 +294,8 @@ pub mod tests {
             empty_exchange_microseconds: 5.0,
             interpreters: BTreeMap::new(),
             starts: vec![
-                start("request", Manner::Free, 6.4),
+                start("request", Manner::Free, 8.0),
+                start("request", Manner::OneRoot, 6.4),
                 start("tutorial", Manner::Free, 32.0),
                 start("request", Manner::Held, 16.0),
                 start("tutorial", Manner::Held, 300.0),
