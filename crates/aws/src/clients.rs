@@ -31,7 +31,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_200);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 
 /// Region, credentials and endpoints as Lambda sets them: from the environment, and from nowhere else. The SDK's own chain
-/// would go on to look in files, at a metadata server and at STS, whose client alone is a twentieth of the package.
+/// would go on to look in files, at a metadata server and at STS, and bring along what it takes to ask them.
 pub fn from_env(tls: &Tls) -> Result<SdkConfig, reqwest::Error> {
     let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
     let region = env::var("AWS_REGION").or_else(|_| env::var("AWS_DEFAULT_REGION")).ok();
