@@ -28,7 +28,8 @@ pub enum TlsError {
 impl Tls {
     /// With the roots that the environment names, else those compiled in.
     pub fn from_env() -> Result<Self, TlsError> {
-        if VARIABLES.into_iter().any(|variable| env::var_os(variable).is_some()) {
+        let is_set = |variable| env::var_os(variable).is_some_and(|value| !value.is_empty());
+        if VARIABLES.into_iter().any(is_set) {
             Self::trusting(read(load_native_certs())?)
         } else {
             Self::trusting(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())

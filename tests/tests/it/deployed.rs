@@ -194,6 +194,12 @@ async fn roots_that_cannot_be_read_stop_both_functions_with_one_line_that_names_
     }
 }
 
+#[tokio::test]
+async fn roots_that_are_set_to_nothing_are_those_that_are_compiled_in() {
+    let world = World::with(&[("SSL_CERT_FILE", ""), ("SSL_CERT_DIR", "")]).await;
+    assert!(world.request.invoke(json!({ "job": "sweep" })).await.is_ok());
+}
+
 #[test]
 fn every_route_has_a_share_of_its_own() {
     let template = template();
