@@ -94,10 +94,10 @@ fn outgoing(request: HttpRequest) -> Result<reqwest::Request, ConnectorError> {
 }
 
 /// With its body, for what breaks off in it is an answer that did not come, and is asked for again.
-async fn incoming(answer: reqwest::Response) -> Result<HttpResponse, ConnectorError> {
+async fn incoming(mut answer: reqwest::Response) -> Result<HttpResponse, ConnectorError> {
     let mut head = http::Response::new(());
     *head.status_mut() = answer.status();
-    *head.headers_mut() = answer.headers().clone();
+    *head.headers_mut() = std::mem::take(answer.headers_mut());
     let body = answer.bytes().await.map_err(explain)?;
     HttpResponse::try_from(head.map(|()| SdkBody::from(body)))
         .map_err(|error| ConnectorError::other(error.into(), None))

@@ -14,6 +14,8 @@ pub use queries::{Cursor, DueItem, Owner, Page, first_shard};
 use crate::telemetry::chain;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Config;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::body::SdkBody;
 use model::id::RequestId;
@@ -63,11 +65,12 @@ impl Table {
     }
 
     /// Makes the connection and whatever else a first call makes, for the calls to come. Whether the table can be had is
-    /// for those to find out. What is sent is a read without its content, a `GET` of the endpoint: DynamoDB says that it
-    /// is healthy, and no operation is counted, allowed or paid for.
+    /// for those to find out, so that it is tried once. What is sent is a read without its content, a `GET` of the
+    /// endpoint: it names no operation that could be counted, allowed or paid for.
     pub async fn connect(&self) {
         let read = self.client.get_item().table_name(&self.name).key(KEY, AttributeValue::S(String::new()));
-        let greeting = read.customize().mutate_request(|request| {
+        let once = Config::builder().retry_config(RetryConfig::disabled());
+        let greeting = read.customize().config_override(once).mutate_request(|request| {
             let _ = request.set_method("GET");
             *request.body_mut() = SdkBody::empty();
             for header in ["content-length", "content-type", "x-amz-target"] {

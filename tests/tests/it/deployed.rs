@@ -184,13 +184,15 @@ fn the_environment_is_read_in_main_alone() {
 
 #[tokio::test]
 async fn roots_that_cannot_be_read_stop_both_functions_with_one_line_that_names_them() {
-    let world = World::with(&[("SSL_CERT_FILE", "/nowhere/roots.pem")]).await;
-    for function in [&world.request, &world.webhook] {
-        function.invoke(json!({ "job": "sweep" })).await.unwrap_err();
-        let lines = function.output();
-        let [line] = lines.as_slice() else { panic!("{lines:?}") };
-        assert!(line.contains("the function stops"), "{line}");
-        assert!(line.contains("SSL_CERT_FILE") && line.contains("/nowhere/roots.pem"), "{line}");
+    for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        let world = World::with(&[(variable, "/nowhere/roots")]).await;
+        for function in [&world.request, &world.webhook] {
+            function.invoke(json!({ "job": "sweep" })).await.unwrap_err();
+            let lines = function.output();
+            let [line] = lines.as_slice() else { panic!("{lines:?}") };
+            assert!(line.contains("the function stops"), "{line}");
+            assert!(line.contains(variable) && line.contains("/nowhere/roots"), "{line}");
+        }
     }
 }
 
