@@ -79,7 +79,7 @@ bench: tools ## what the functions take, beside a tutorial's: start, warm, memor
 		(cd $(FLOOR_DIR)/lambda/$$floor && python3 -m zipfile -c bootstrap.zip bootstrap) || exit 1; \
 	done
 	$${CARGO_TARGET_DIR:-target}/quick/bench $(if $(KEEP),--keep) \
-		--functions $${CARGO_TARGET_DIR:-target}/lambda --floors $${CARGO_TARGET_DIR:-bench/target}/lambda
+		--functions $${CARGO_TARGET_DIR:-target}/lambda --floors $(FLOOR_DIR)/lambda
 
 # The functions alone, and as binaries: nothing is said of packages.
 scale: tools ## how throughput holds from 1 to 50 copies, and what sweeps of up to 100,000 records take; QUICK=1 for less of it
@@ -145,4 +145,4 @@ deploy: tools ## build, and `sam deploy --guided`; ARGS are passed on
 
 clean: ## remove what was built; the tools stay
 	cargo clean
-	rm -rf .aws-sam .local
+	rm -rf .aws-sam .local bench/target fuzz/target

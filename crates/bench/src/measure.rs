@@ -135,13 +135,7 @@ pub fn warm(
         for _ in 0..WARM_UP {
             events.invoke(&mut process, path)?;
         }
-        running.push(Running {
-            process,
-            events,
-            took: Vec::new(),
-            cpu: Duration::ZERO,
-            tallies: Tallies::default(),
-        });
+        running.push(Running::new(process, events));
     }
     for _ in 0..rounds {
         for contestant in &mut running {
@@ -161,13 +155,7 @@ pub fn once(
     let Contestant { launch, mut events } = contestant;
     let process = Process::start(&launch, directory)?;
     world.take();
-    let mut running = Running {
-        process,
-        events: &mut events,
-        took: Vec::new(),
-        cpu: Duration::ZERO,
-        tallies: Tallies::default(),
-    };
+    let mut running = Running::new(process, &mut events);
     running.turn(path, world, 1)?;
     running.result()
 }
@@ -202,7 +190,11 @@ struct Running<'a> {
     tallies: Tallies,
 }
 
-impl Running<'_> {
+impl<'a> Running<'a> {
+    fn new(process: Process, events: &'a mut Events) -> Self {
+        Self { process, events, took: Vec::new(), cpu: Duration::ZERO, tallies: Tallies::default() }
+    }
+
     fn turn(&mut self, path: Path, world: &World, invocations: usize) -> Result<(), Error> {
         world.take();
         let before = self.process.cpu()?;
