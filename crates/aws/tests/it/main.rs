@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod equal_to_rules;
+mod forms;
 mod full;
 mod given;
 mod one_call;
