@@ -26,7 +26,8 @@ pub(crate) fn strict(body: &[u8], errors: &mut Errors) -> Result<Value, String> 
 /// LogRocket's JSON as text: without a byte order mark, and with U+FFFD for what no text can hold, bytes that are not
 /// UTF-8 and `\u` escapes of half a surrogate pair (JavaScript cuts strings there, and serializes what is left).
 pub(crate) fn mended(body: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(without_bom(body));
+    let body = without_bom(body);
+    let text = std::str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
     let halves = lone_surrogates(&text);
     if halves.is_empty() {
         return text;

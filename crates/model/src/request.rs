@@ -306,5 +306,6 @@ fn fingerprint(question: &Question, own: &[Destination], max_age: Option<Duratio
 }
 
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = |byte: &u8| [byte >> 4, byte & 0xF].map(u32::from);
+    Sha256::digest(bytes).iter().flat_map(digits).filter_map(|digit| char::from_digit(digit, 16)).collect()
 }
