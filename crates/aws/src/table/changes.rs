@@ -247,7 +247,7 @@ impl Table {
             .table_name(&self.name)
             .set_item(Some(item(new)?))
             .condition_expression(condition)
-            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_names(names)
             .set_expression_attribute_values(Some(values))
             .return_values_on_condition_check_failure(ALL_OLD)
             .send()
@@ -269,7 +269,7 @@ impl Table {
                     .key(KEY, expression_key(&new.request_id))
                     .update_expression(parts.update)
                     .condition_expression(parts.condition)
-                    .set_expression_attribute_names(Some(parts.names))
+                    .set_expression_attribute_names(parts.names)
                     .set_expression_attribute_values(Some(parts.values))
                     .return_values_on_condition_check_failure(ALL_OLD)
                     .build()
@@ -300,7 +300,7 @@ impl Table {
             .key(KEY, expression_key(id))
             .update_expression(parts.update)
             .condition_expression(parts.condition)
-            .set_expression_attribute_names(Some(parts.names))
+            .set_expression_attribute_names(parts.names)
             .set_expression_attribute_values(Some(parts.values))
             .return_values(answer)
             .return_values_on_condition_check_failure(ALL_OLD)
@@ -327,7 +327,7 @@ impl Table {
             .table_name(&self.name)
             .set_item(Some(item(new)?))
             .condition_expression(condition)
-            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_names(names)
             .set_expression_attribute_values(Some(values))
             .return_values_on_condition_check_failure(ALL_OLD)
             .build()
@@ -405,20 +405,22 @@ fn absent_or_expired(now: Time) -> Expression {
     let key = expression.path(KEY);
     let expires = expression.path("expiresAt");
     let now = expression.value(number(now.0.div_euclid(1000)));
-    expression.require(format!("(attribute_not_exists({key}) OR {expires} <= {now})"));
+    expression.require(&format!("(attribute_not_exists({key}) OR {expires} <= {now})"));
     expression
 }
 
 /// Writes what differs between two versions of a record, if the old one is still there.
 fn difference(old: &Record, new: &Record) -> Result<Expression, TableError> {
+    let item = |record| serde_dynamo::to_item::<_, serde_dynamo::Item>(record).map_err(TableError::Corrupt);
     let (old_item, new_item) = (item(old)?, item(new)?);
     let mut expression = Expression::default();
     for name in old_item.keys().filter(|name| !new_item.contains_key(*name)) {
         expression.remove(name);
     }
-    for (name, value) in new_item {
+    // Only what differs becomes the SDK's.
+    for (name, value) in new_item.into_inner() {
         if old_item.get(&name) != Some(&value) {
-            expression.set(&name, value);
+            expression.set(&name, value.into());
         }
     }
     expression.require_equal("version", number(old.version));
@@ -480,7 +482,7 @@ fn blind_news(news: &News, now: Time, rules: &Rules) -> Result<Option<Expression
     expression.require_equal("attempt", number(news.attempt));
     expression.compare("expiresAt", ">", number(now.0.div_euclid(1000)));
     let (path, id) = (expression.path(&entry_id), expression.value(id));
-    expression.require(format!("(attribute_not_exists({path}) OR {path} = {id})"));
+    expression.require(&format!("(attribute_not_exists({path}) OR {path} = {id})"));
     Ok(Some(expression))
 }
 

@@ -263,7 +263,7 @@ impl Table {
             .table_name(&self.name)
             .index_name(index)
             .key_condition_expression(condition)
-            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_names(names)
             .set_expression_attribute_values(Some(values))
     }
 }
