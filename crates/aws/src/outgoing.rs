@@ -24,7 +24,7 @@ mod tests;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// An idle connection is dropped before the other side would: one that was closed meanwhile costs a retry.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// A name is tried at this many of its addresses: with thousands, one request of ours would scan a network.
 const MAX_ADDRESSES: usize = 8;
 
@@ -223,15 +223,10 @@ impl Outgoing {
 }
 
 fn builder(tls: &Tls) -> ClientBuilder {
-    idle_shortly(tls)
-        .user_agent(concat!("galileo-highlights/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-}
-
-/// What every client here is: its connections are kept, but not for long, and where it is sent it goes.
-pub(crate) fn idle_shortly(tls: &Tls) -> ClientBuilder {
     Client::builder()
         .tls_backend_preconfigured(tls.config())
+        .user_agent(concat!("galileo-highlights/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())

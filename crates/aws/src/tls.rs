@@ -46,7 +46,7 @@ impl Tls {
         Ok(Self(config))
     }
 
-    /// What `reqwest` takes it as.
+    /// What clients take it as.
     pub(crate) fn config(&self) -> ClientConfig {
         self.0.clone()
     }

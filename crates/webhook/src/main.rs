@@ -17,7 +17,7 @@ async fn run() -> Result<(), Error> {
     let settings = WebhookSettings::read(|name| std::env::var(name).ok())?;
     aws::metrics::init(&settings.shared.stack_name);
     let tls = Tls::from_env()?;
-    let app = App::start(settings, aws::clients::from_env(&tls)?, &tls).await?;
+    let app = App::start(settings, aws::clients::from_env(&tls), &tls).await?;
     let app = &app;
     let service = service_fn(move |event: LambdaEvent<Box<RawValue>>| webhook::handle(app, event));
     Runtime::new(service).run().await

@@ -93,7 +93,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, connections: Arc<At
 
 fn sdk(server: &Server, tls: &Tls) -> SdkConfig {
     let ours = config(&server.url());
-    let client = aws::clients::builder(tls).unwrap().build().http_client().unwrap();
+    let client = aws::clients::builder(tls).build().http_client().unwrap();
     ours.into_builder().http_client(client).build()
 }
 

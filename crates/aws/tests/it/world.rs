@@ -80,7 +80,6 @@ pub fn config(endpoint: &str) -> SdkConfig {
     let region = format!("local-{}", REGIONS.fetch_add(1, Ordering::Relaxed));
     let credentials = Credentials::new("id", "secret", None, None, "test");
     aws::clients::builder(&Tls::from_env().unwrap())
-        .unwrap()
         .region(Region::new(region))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .endpoint_url(endpoint)

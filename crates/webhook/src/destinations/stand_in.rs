@@ -86,7 +86,6 @@ fn vendors(there: &Destinations) -> Vendors {
     let tls = Tls::from_env().unwrap();
     let credentials = Credentials::new("id", "secret", None, None, "test");
     let config = clients::builder(&tls)
-        .unwrap()
         .region(region)
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .build();
