@@ -6,10 +6,12 @@
 //! one blind update each, equal to their rule where their condition holds: that is proved by test.
 
 mod changes;
+mod due;
 mod queries;
 
 pub use changes::{Changed, Claimed, NewsReceipt, Opened, Settlement};
-pub use queries::{Cursor, DueItem, Owner, Page, first_shard};
+pub use due::{Due, DueItem, Owner, ShardOrder};
+pub use queries::{Cursor, Page};
 
 use crate::telemetry::chain;
 use aws_config::SdkConfig;

@@ -5,9 +5,7 @@ use crate::app::{App, Invocation, table_unavailable};
 use crate::post::{Audience, Until};
 use aws::clock;
 use aws::metrics::{self, Count, Sweep};
-use aws::table::first_shard;
-use aws::table::{Changed, DueItem, NewsReceipt, Owner, TableError};
-use futures::stream::StreamExt;
+use aws::table::{Changed, Due, DueItem, NewsReceipt, Owner, ShardOrder, TableError};
 use model::answer::PollAnswer;
 use model::callback::Outcome;
 use model::problem::Problem;
@@ -50,18 +48,19 @@ impl App {
         let mut swept = Swept::default();
         let left = invocation.deadline.saturating_duration_since(Instant::now());
         let begin_until = invocation.deadline - WORK_TAKES.min(left / 2);
-        let first = first_shard();
+        let order = ShardOrder::random();
         loop {
-            let found = self
+            let due = self
                 .table
                 .all_due(Owner::Request, BATCH, clock::now())
                 .await
                 .map_err(|error| table_unavailable(&error))?;
-            let more = swept.count_due(&found) >= usize::try_from(BATCH).unwrap_or(usize::MAX);
-            let ends = self.work_on_all(found, first, begin_until, invocation.deadline).await;
-            let claimed = swept.count_ends(&ends);
+            swept.count_due(&due);
+            let is_much = due.is_much();
+            let work = |item| self.work_on_one(item, begin_until, invocation.deadline);
+            let claimed = swept.count_ends(&due.work(order, AT_ONCE, work).await);
             // A round in which nothing could be claimed finds the same again.
-            if !more || claimed == 0 || Instant::now() >= begin_until {
+            if !is_much || claimed == 0 || Instant::now() >= begin_until {
                 break;
             }
         }
@@ -96,29 +95,20 @@ impl App {
         }
     }
 
-    async fn work_on_all(
-        &self,
-        found: Vec<Vec<DueItem>>,
-        first: u8,
-        begin_until: Instant,
-        deadline: Instant,
-    ) -> Vec<End> {
-        let due = self.table.in_turn(Owner::Request, BATCH, found, first);
-        let works = due.map(|item| async move {
-            if Instant::now() >= begin_until {
-                return End::NotClaimed;
+    /// `None` if it was not begun: there is no time left, or somebody else has it.
+    async fn work_on_one(&self, item: DueItem, begin_until: Instant, deadline: Instant) -> Option<End> {
+        if Instant::now() >= begin_until {
+            return None;
+        }
+        match self.work_on(&item, deadline).await {
+            Ok(true) => Some(End::Done),
+            Ok(false) => None,
+            Err(error) => {
+                let (id, error) = (item.request_id.as_str(), aws::telemetry::chain(&error));
+                tracing::error!(requestID = id, error, "the work stays due");
+                Some(End::Failed)
             }
-            match self.work_on(&item, deadline).await {
-                Ok(true) => End::Done,
-                Ok(false) => End::NotClaimed,
-                Err(error) => {
-                    let (id, error) = (item.request_id.as_str(), aws::telemetry::chain(&error));
-                    tracing::error!(requestID = id, error, "the work stays due");
-                    End::Failed
-                }
-            }
-        });
-        works.buffer_unordered(AT_ONCE).collect().await
+        }
     }
 
     /// Claims one record and does what is due; `false` if somebody else has it.
@@ -311,27 +301,18 @@ enum WorkError {
 enum End {
     Done,
     Failed,
-    NotClaimed,
 }
 
 impl Swept {
-    /// Answers how many they are.
-    fn count_due(&mut self, found: &[Vec<DueItem>]) -> usize {
-        let now = clock::now();
-        let found = found.iter().flatten();
-        let oldest = found.clone().map(|item| now.since(item.due_since).as_secs()).max();
-        self.oldest_due_seconds = self.oldest_due_seconds.max(oldest.unwrap_or(0));
-        let count = found.count();
-        self.due += count;
-        count
+    fn count_due(&mut self, due: &Due<'_>) {
+        self.due += due.count();
+        self.oldest_due_seconds = self.oldest_due_seconds.max(due.longest(clock::now()).as_secs());
     }
 
     /// Answers how many of them were claimed.
     fn count_ends(&mut self, ends: &[End]) -> usize {
-        let failed = ends.iter().filter(|end| **end == End::Failed).count();
-        let claimed = ends.iter().filter(|end| **end != End::NotClaimed).count();
-        self.failed += failed;
-        self.claimed += claimed;
-        claimed
+        self.failed += ends.iter().filter(|end| **end == End::Failed).count();
+        self.claimed += ends.len();
+        ends.len()
     }
 }

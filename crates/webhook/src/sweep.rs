@@ -5,9 +5,7 @@ use crate::app::App;
 use crate::deliver::{Undelivered, may_begin};
 use aws::clock;
 use aws::metrics::{self, Sweep};
-use aws::table::first_shard;
-use aws::table::{DueItem, Owner, TableError};
-use futures::stream::StreamExt;
+use aws::table::{Due, DueItem, Owner, ShardOrder, TableError};
 use model::problem::{Kind, Problem};
 use serde::Serialize;
 use std::time::Duration;
@@ -40,7 +38,6 @@ pub struct Swept {
 
 enum End {
     Worked(crate::deliver::Ends),
-    NotClaimed,
     Failed,
 }
 
@@ -48,20 +45,19 @@ impl App {
     /// Works on what is due, a shard after the other, the longest due first in each, while there is time.
     pub async fn sweep(&self, deadline: Instant) -> Result<Swept, Problem> {
         let mut swept = Swept::default();
-        let first = first_shard();
+        let order = ShardOrder::random();
         loop {
-            let found = self
+            let due = self
                 .table
                 .all_due(Owner::Webhook, BATCH, clock::now())
                 .await
                 .map_err(|error| table_unavailable(&error))?;
-            let more = swept.count_due(&found) >= usize::try_from(BATCH).unwrap_or(usize::MAX);
-            let due = self.table.in_turn(Owner::Webhook, BATCH, found, first);
-            let works = due.map(|item| self.work_on(item, deadline));
-            let ends: Vec<End> = works.buffer_unordered(AT_ONCE).collect().await;
+            swept.count_due(&due);
+            let is_much = due.is_much();
+            let ends = due.work(order, AT_ONCE, |item| self.work_on(item, deadline)).await;
             let claimed = swept.count_ends(&ends);
             // A round in which nothing could be claimed finds the same again.
-            if !more || claimed == 0 || !may_begin(deadline) {
+            if !is_much || claimed == 0 || !may_begin(deadline) {
                 break;
             }
         }
@@ -87,7 +83,8 @@ impl App {
         Ok(swept)
     }
 
-    async fn work_on(&self, item: DueItem, deadline: Instant) -> End {
+    /// `None` if it was not begun: there is no time left, or somebody else has it.
+    async fn work_on(&self, item: DueItem, deadline: Instant) -> Option<End> {
         let worked = async {
             if !may_begin(deadline) {
                 return Ok(None);
@@ -99,27 +96,20 @@ impl App {
         };
         let worked: Result<_, Undelivered> = worked.await;
         match worked {
-            Ok(Some(ends)) => End::Worked(ends),
-            Ok(None) => End::NotClaimed,
+            Ok(ends) => ends.map(End::Worked),
             Err(error) => {
                 let error = aws::telemetry::chain(&error);
                 tracing::error!(requestID = item.request_id.as_str(), error, "the deliveries stay due");
-                End::Failed
+                Some(End::Failed)
             }
         }
     }
 }
 
 impl Swept {
-    /// Answers how many they are.
-    fn count_due(&mut self, found: &[Vec<DueItem>]) -> usize {
-        let now = clock::now();
-        let found = found.iter().flatten();
-        let oldest = found.clone().map(|item| now.since(item.due_since).as_secs()).max();
-        self.oldest_due_seconds = self.oldest_due_seconds.max(oldest.unwrap_or(0));
-        let count = found.count();
-        self.due += count;
-        count
+    fn count_due(&mut self, due: &Due<'_>) {
+        self.due += due.count();
+        self.oldest_due_seconds = self.oldest_due_seconds.max(due.longest(clock::now()).as_secs());
     }
 
     /// Answers how many of them were claimed.
@@ -133,7 +123,6 @@ impl Swept {
                     self.postponed += ends.postponed;
                     self.given_up += ends.given_up;
                 }
-                End::NotClaimed => {}
                 End::Failed => self.failed += 1,
             }
         }

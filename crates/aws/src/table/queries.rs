@@ -1,58 +1,19 @@
 //! What is found by the indexes. They follow the table a moment later; who acts on what they say asks the table again.
 
 use super::{Item, KEY, Table, TableError, unavailable};
-use crate::clock;
 use crate::expression::{Expression, Parts, number, string};
-use crate::telemetry::chain;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures::future::try_join_all;
-use futures::stream::{self, Stream, StreamExt};
 use model::budget;
 use model::id::RequestId;
-use model::record::{Record, SHARDS, Status, Summary};
+use model::record::{Record, Status, Summary};
 use model::request::{Question, Subject};
 use model::time::Time;
 use serde::{Deserialize, Serialize};
 
 /// A subject with more requests than this many pages of an index is not searched to its end for `maxAge`.
 const MAX_PAGES: u32 = 4;
-
-/// Whose work is due.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Owner {
-    Request,
-    Webhook,
-}
-
-impl Owner {
-    /// The index, its partition key and its sort key.
-    fn index(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Request => ("requestWork", "requestShard", "requestDueAt"),
-            Self::Webhook => ("webhookWork", "webhookShard", "webhookDueAt"),
-        }
-    }
-}
-
-/// The shard that a sweep begins with: any of them, so that sweeps side by side meet late.
-pub fn first_shard() -> u8 {
-    uuid::Uuid::new_v4().as_bytes().first().map_or(0, |byte| byte % SHARDS)
-}
-
-/// A record with work due.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DueItem {
-    #[serde(rename = "requestID")]
-    pub request_id: RequestId,
-    #[serde(alias = "requestDueAt", alias = "webhookDueAt")]
-    pub due_at: Time,
-    /// Since when, whatever claims were made.
-    #[serde(alias = "requestDueSince", alias = "webhookDueSince")]
-    pub due_since: Time,
-}
 
 /// One page of a subject's requests, newest first.
 #[derive(Debug)]
@@ -200,63 +161,7 @@ impl Table {
         Ok(posts.unwrap_or(0))
     }
 
-    /// What is due for one function, at most `limit` of each shard, the longest due first in each.
-    pub async fn all_due(
-        &self,
-        owner: Owner,
-        limit: i32,
-        now: Time,
-    ) -> Result<Vec<Vec<DueItem>>, TableError> {
-        let mut shards = try_join_all((0..SHARDS).map(|shard| self.due(owner, shard, limit, now))).await?;
-        for due in &mut shards {
-            due.sort_by_key(|item| item.due_since);
-        }
-        Ok(shards)
-    }
-
-    /// What [`Table::all_due`] found, one after the other, shard by shard from `first` on. Sweeps that run side by side
-    /// begin with different shards, and where there is much, each shard is looked at again when its turn comes: else they
-    /// would try to claim the same records, all but one in vain, and a claim in vain is paid for, too.
-    pub fn in_turn(
-        &self,
-        owner: Owner,
-        limit: i32,
-        found: Vec<Vec<DueItem>>,
-        first: u8,
-    ) -> impl Stream<Item = DueItem> + Send + '_ {
-        let is_much = found.iter().map(Vec::len).sum::<usize>() > usize::try_from(limit).unwrap_or(0);
-        let mut shards: Vec<(u8, Vec<DueItem>)> = (0..).zip(found).collect();
-        let first = usize::from(first) % shards.len().max(1);
-        shards.rotate_left(first);
-        let shards = stream::iter(shards).enumerate().then(move |(turn, (shard, found))| async move {
-            if turn == 0 || !is_much || found.is_empty() {
-                return found;
-            }
-            self.due(owner, shard, limit, clock::now()).await.unwrap_or_else(|error| {
-                tracing::warn!(error = chain(&error), shard, "the shard cannot be looked at again");
-                found
-            })
-        });
-        shards.flat_map(stream::iter)
-    }
-
-    /// What is due for one function in one shard, the longest due first.
-    pub async fn due(
-        &self,
-        owner: Owner,
-        shard: u8,
-        limit: i32,
-        now: Time,
-    ) -> Result<Vec<DueItem>, TableError> {
-        let (index, partition, due_at) = owner.index();
-        let mut key = Expression::default();
-        key.require_equal(partition, string(shard.to_string()));
-        key.compare(due_at, "<=", number(now.0));
-        let answer = self.query(index, key).limit(limit).send().await.map_err(unavailable)?;
-        Ok(entries(answer.items.unwrap_or_default()))
-    }
-
-    fn query(&self, index: &str, key: Expression) -> QueryFluentBuilder {
+    pub(super) fn query(&self, index: &str, key: Expression) -> QueryFluentBuilder {
         let Parts { condition, names, values, .. } = key.finish();
         self.client
             .query()
@@ -269,7 +174,7 @@ impl Table {
 }
 
 /// What can be read of a page. An item that cannot be is told of in the log, and hides no other.
-fn entries<T: for<'a> Deserialize<'a>>(items: Vec<Item>) -> Vec<T> {
+pub(super) fn entries<T: for<'a> Deserialize<'a>>(items: Vec<Item>) -> Vec<T> {
     let read = |item: Item| {
         let id = item.get(KEY).and_then(|id| id.as_s().ok()).cloned().unwrap_or_default();
         serde_dynamo::from_item(item)

@@ -3,12 +3,15 @@
 use crate::world::{
     START, World, after, asked, id, new_request, news, opened, origin, ready, refused, settled, token,
 };
-use aws::table::{Claimed, Cursor, DueItem, Owner, Table};
-use futures::StreamExt;
+use aws::table::{Claimed, Cursor, Due, DueItem, Owner, ShardOrder, Table};
 use model::record::{Record, SHARDS, Status, Summary};
 use model::request::Question;
 use model::rules::{News, NewsOutcome, Rules};
 use model::time::Time;
+use std::collections::BTreeSet;
+use std::future;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 fn record_of(question: &Question, key: &str, now: Time, rules: &Rules) -> Record {
@@ -171,37 +174,91 @@ async fn due_is_what_has_work_in_this_shard_by_now_the_longest_due_first() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sweep_works_shard_by_shard_and_passes_over_what_another_has_claimed_meanwhile() {
-    const LIMIT: i32 = 5;
-    let world = World::start().await;
+/// What is due, five of each shard, and what was found of it: 60 records, some in each shard.
+async fn much_due(world: &World) -> (Due<'_>, Vec<Vec<DueItem>>) {
     let (table, rules) = (world.direct(), Rules::default());
     for n in 0..60 {
         world.given(record_of(&asked("user"), &format!("due-{n}"), after(n), &rules)).await;
     }
-    let now = after(1_000);
-    let found = table.all_due(Owner::Request, LIMIT, now).await.unwrap();
+    let mut found = Vec::new();
+    for shard in 0..SHARDS {
+        found.push(table.due(Owner::Request, shard, 5, after(1_000)).await.unwrap());
+    }
     assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [5; SHARDS as usize]);
-    let mut turn = Box::pin(table.in_turn(Owner::Request, LIMIT, found.clone(), 1 + SHARDS));
+    (table.all_due(Owner::Request, 5, after(1_000)).await.unwrap(), found)
+}
 
-    // 1. Its own shard first, the longest due first.
-    for item in &found[1] {
-        assert_eq!(turn.next().await.as_ref(), Some(item));
-    }
-    // 2. Another claims the whole next shard as far as both have seen it: the sweep goes on behind that.
-    for item in &found[2] {
-        assert!(table.claim(&item.request_id, item.due_at, now, &rules).await.unwrap().is_some());
-    }
-    let rest: Vec<DueItem> = turn.collect().await;
-    assert!(rest.iter().all(|item| !found[2].contains(item)));
-    let shards: Vec<u8> = rest.iter().map(|item| item.request_id.shard(SHARDS)).collect();
-    assert_eq!(shards, [[2; 5], [3; 5], [0; 5]].concat());
-    assert_eq!(rest[5..], [found[3].clone(), found[0].clone()].concat());
+fn shard(item: &DueItem) -> u8 {
+    item.request_id.shard(SHARDS)
+}
 
-    // 3. Where there is little, nobody is asked again.
-    let few = vec![vec![found[0][0].clone()], Vec::new(), vec![found[2][0].clone()], Vec::new()];
-    let all: Vec<DueItem> = table.in_turn(Owner::Request, LIMIT, few.clone(), 2).collect().await;
-    assert_eq!(all, [few[2].clone(), few[0].clone()].concat());
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_works_shard_by_shard_and_passes_over_what_another_has_claimed_meanwhile() {
+    let world = World::start().await;
+    let (due, found) = much_due(&world).await;
+    assert!(due.is_much());
+    assert_eq!((due.count(), due.longest(after(1_000))), (20, Duration::from_secs(700)));
+    let (table, rules, is_first) = (world.direct(), Rules::default(), AtomicBool::new(true));
+    let work = |item: DueItem| {
+        let (found, rules, is_first) = (&found, &rules, &is_first);
+        async move {
+            // Another claims the other shards as far as both have seen them: the sweep goes on behind that.
+            if is_first.swap(false, Ordering::SeqCst) {
+                for other in found.iter().flatten().filter(|other| shard(other) != shard(&item)) {
+                    let claimed = table.claim(&other.request_id, other.due_at, after(1_000), rules).await;
+                    assert!(claimed.unwrap().is_some());
+                }
+            }
+            Some(item)
+        }
+    };
+    let worked = due.work(ShardOrder::random(), 1, work).await;
+    let turns: Vec<&[DueItem]> = worked.chunks(5).collect();
+    assert!(turns.iter().all(|turn| turn.iter().all(|item| shard(item) == shard(&turn[0]))));
+    assert_eq!(turns.iter().map(|turn| shard(&turn[0])).collect::<BTreeSet<_>>().len(), 4);
+    assert_eq!(turns[0], found[usize::from(shard(&turns[0][0]))]);
+    let behind = turns.iter().skip(1).flat_map(|turn| turn.iter());
+    assert!(behind.clone().all(|item| found.iter().all(|found| !found.contains(item))));
+    assert_eq!(behind.count(), 15);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_leaves_a_shard_to_whoever_wins_its_claims_and_comes_back_to_it_in_the_end() {
+    let world = World::start().await;
+    let (due, found) = much_due(&world).await;
+    let tried = Mutex::new(Vec::new());
+    let work = |item: DueItem| {
+        let mut tried = tried.lock().unwrap();
+        tried.push(item.clone());
+        // The first claim is won, and all others in its shard are lost.
+        let is_of_the_first = shard(&item) == shard(&tried[0]);
+        let is_won = !is_of_the_first || tried.len() == 1;
+        future::ready(is_won.then_some(()))
+    };
+    let won = due.work(ShardOrder::random(), 1, work).await;
+    assert_eq!(won.len(), 1 + 15);
+    let tried = tried.into_inner().unwrap();
+    let first = shard(&tried[0]);
+    // 1. One is won and two are lost; 2. the other shards; 3. all of the first, whoever is there.
+    let of_the_first: Vec<bool> = tried.iter().map(|item| shard(item) == first).collect();
+    assert_eq!(of_the_first, [vec![true; 3], vec![false; 15], vec![true; 5]].concat());
+    assert_eq!(tried[18..], found[usize::from(first)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_little_is_due_nobody_is_asked_again() {
+    let world = World::start().await;
+    let (table, rules) = (world.direct(), Rules::default());
+    for n in 0..8 {
+        world.given(record_of(&asked("user"), &format!("due-{n}"), after(n), &rules)).await;
+    }
+    let due = table.all_due(Owner::Request, 50, after(1_000)).await.unwrap();
+    assert!(!due.is_much());
+    for n in 0..8 {
+        assert!(table.delete(&id(&format!("due-{n}")), after(0)).await.unwrap());
+    }
+    let worked = due.work(ShardOrder::random(), 10, |item| future::ready(Some(item))).await;
+    assert_eq!(worked.len(), 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]
