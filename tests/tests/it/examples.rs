@@ -24,7 +24,9 @@ pub(super) const CHANNEL: &str = "C0123456789";
 
 #[test]
 fn every_example_is_named_here_and_in_its_readme() {
-    let tests = [include_str!("examples.rs"), include_str!("examples_aws.rs")].concat();
+    let tests =
+        [include_str!("examples.rs"), include_str!("examples_aws.rs"), include_str!("examples_workflow.rs")];
+    let tests = tests.concat();
     let readme = example("README.md");
     for file in files(&project().join("examples")) {
         let name = file.strip_prefix(project().join("examples")).unwrap().to_str().unwrap().to_owned();

@@ -18,6 +18,7 @@ mod deployed;
 mod events;
 mod examples;
 mod examples_aws;
+mod examples_workflow;
 mod failures;
 mod forgery;
 mod happy;
