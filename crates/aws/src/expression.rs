@@ -109,8 +109,9 @@ fn add(list: &mut String, separator: &str, parts: &[&str]) {
     list.extend(parts.iter().copied());
 }
 
-/// Whether an expression may spell the name out: `createdAt`. The words that DynamoDB reserves are all single ones, so that
-/// any other name could be one of them, `status`, or become one; and a number is no name to it.
+/// Whether an expression may spell the name out: `createdAt`. A name of one word may be one that DynamoDB reserves, as
+/// `status` is, and a number is no name to it. Hardly any reserved word could be written as several; that none of a
+/// record's is one is tested.
 ///
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ReservedWords.html>
 fn is_of_words(name: &str) -> bool {

@@ -153,7 +153,9 @@ impl Won {
 
 /// The shards as they are taken: each once, and those that were left once more.
 struct Turns<'a> {
-    due: Due<'a>,
+    table: &'a Table,
+    owner: Owner,
+    limit: i32,
     won: &'a Won,
     /// The first is under way.
     turns: VecDeque<Turn>,
@@ -169,9 +171,10 @@ struct Turn {
 }
 
 impl<'a> Turns<'a> {
-    fn new(mut due: Due<'a>, order: ShardOrder, won: &'a Won) -> Self {
+    fn new(due: Due<'a>, order: ShardOrder, won: &'a Won) -> Self {
         let is_much = due.is_much();
-        let mut found: Vec<(u8, Vec<DueItem>)> = (0..).zip(std::mem::take(&mut due.shards)).collect();
+        let Due { table, owner, limit, shards } = due;
+        let mut found: Vec<(u8, Vec<DueItem>)> = (0..).zip(shards).collect();
         found.retain(|(_, items)| !items.is_empty());
         found.sort_by_key(|(shard, _)| order.place(*shard));
         let turn = |(place, (shard, items)): (usize, (u8, Vec<DueItem>))| {
@@ -179,7 +182,7 @@ impl<'a> Turns<'a> {
             Turn { shard, items: items.into_iter(), is_stale, is_last: false }
         };
         let turns = found.into_iter().enumerate().map(turn).collect();
-        Self { due, won, turns }
+        Self { table, owner, limit, won, turns }
     }
 
     /// Each with its shard.
@@ -192,8 +195,7 @@ impl<'a> Turns<'a> {
             let turn = self.turns.front_mut()?;
             if turn.is_stale {
                 turn.is_stale = false;
-                let (owner, limit) = (self.due.owner, self.due.limit);
-                match self.due.table.due(owner, turn.shard, limit, clock::now()).await {
+                match self.table.due(self.owner, turn.shard, self.limit, clock::now()).await {
                     Ok(found) => turn.items = found.into_iter(),
                     Err(error) => {
                         let (error, shard) = (chain(&error), turn.shard);

@@ -1,6 +1,8 @@
 //! The fullest record: everything at its limit at once still fits into an item.
 
-use crate::world::{START, World, after, id, new_request, origin};
+use crate::world::{START, World, after, config, id, new_request, origin};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use model::delivery::{
     Delivery, DeliveryAnswer, DeliveryKey, DeliveryState, MAX_ERROR_BYTES, OutcomeKind, Progress,
 };
@@ -10,8 +12,8 @@ use model::request::{Question, RequestRules, Subject, TimeRange};
 use model::result::MAX_STORED_BYTES;
 use model::rules::Rules;
 use serde_bytes::ByteBuf;
-use serde_json::json;
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// As many destinations as a record gathers, and nearly as long.
 fn destinations() -> Vec<Destination> {
@@ -85,4 +87,33 @@ async fn a_record_with_everything_at_its_limit_is_delivered_and_marked() {
         record = *written;
     }
     assert!(world.stored(&record.request_id).await.unwrap() == record);
+}
+
+/// All names in it, at every depth, that expressions spell out: those with a capital inside.
+fn spelled_out(json: &Value, names: &mut BTreeSet<String>) {
+    for (name, value) in json.as_object().into_iter().flatten() {
+        if name.bytes().all(|letter| letter.is_ascii_alphabetic())
+            && name.bytes().any(|letter| letter.is_ascii_uppercase())
+        {
+            names.insert(name.clone());
+        }
+        spelled_out(value, names);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_that_is_spelled_out_is_reserved() {
+    let mut names = BTreeSet::from(["requestDueAt", "requestDueSince", "streamHint"].map(str::to_owned));
+    spelled_out(&serde_json::to_value(fullest()).unwrap(), &mut names);
+    assert!(["createdAt", "logRocketRequestID", "nextAt"].iter().all(|name| names.contains(*name)));
+    let world = World::start().await;
+    let client = Client::new(&config(world.emulator.endpoint()));
+    let read = async |name: &str| {
+        let read = client.get_item().table_name(world.emulator.name()).projection_expression(name);
+        read.key("requestID", AttributeValue::S("none".to_owned())).send().await
+    };
+    assert!(read("status").await.is_err());
+    for name in names {
+        assert!(read(&name).await.is_ok(), "{name}");
+    }
 }
