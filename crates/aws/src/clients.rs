@@ -47,7 +47,6 @@ pub fn from_env(tls: &Tls) -> SdkConfig {
 /// The client, the time-outs and the retries; all else may still be set.
 pub fn builder(tls: &Tls) -> Builder {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
         .build();
